@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# One Makefile; every output is under build/. `make help` lists the targets.
+
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PKG_CONFIG ?= pkg-config
+CFLAGS ?= -O2 -g
+DESTDIR ?=
+PREFIX ?= /usr/local
+O ?= build
+
+ifneq ($(V),1)
+Q := @
+say = @printf '  %-8s %s\n' '$(1)' '$(2)'
+endif
+ifeq ($(SAN),1)
+O := $(O)/san
+CFLAGS += -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+endif
+ifeq ($(COV),1)
+O := $(O)/cov
+CFLAGS += --coverage
+endif
+
+libraries := libbpf libelf zlib libnl-3.0 libnl-route-3.0 json-c
+# Asked once, when something is compiled: `make setup` may install pkg-config first.
+pkg_cflags = $(eval pkg_cflags := $$(shell $(PKG_CONFIG) --cflags $(libraries)))$(pkg_cflags)
+pkg_libs = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(libraries)))$(pkg_libs)
+
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+version := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+user_cflags = -std=gnu11 $(warnings) -D_GNU_SOURCE -I. -I$(O) $(pkg_cflags) $(CFLAGS)
+bpf_cflags := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror -I.
+
+bpf_objects := $(patsubst %.c,$(O)/%.o,$(wildcard bpf/*.bpf.c))
+loader_objects := $(patsubst %.c,$(O)/%.o,$(wildcard loader/*.c))
+user_objects := $(patsubst %.c,$(O)/%.o,$(wildcard user/*.c))
+unit_tests := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+prog_tests := $(patsubst %.c,$(O)/%,$(wildcard tests/prog/test_*.c))
+prog_objects := $(patsubst %.c,$(O)/%.o,$(filter-out tests/prog/test_%.c,$(wildcard tests/prog/*.c)))
+skeleton := $(O)/xdock.skel.h
+library := $(O)/libxdock.a
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all setup demo test check bench install uninstall clean help
+
+all: $(O)/xdock ## build the xdock command
+
+setup: ## install what is missing to build and test
+	$(Q)tools/setup
+
+demo: setup ## show the main job on real traffic, in namespaces of its own
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tools/demo
+
+test: setup ## run all tests; the last line counts them
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)tests/run
+
+check: setup ## read the sources with the linters
+	$(Q)tools/check
+
+bench: setup ## small packets through a published port against a bare redirect
+	$(Q)$(MAKE) --no-print-directory all bench-programs
+	$(Q)tools/bench
+
+.PHONY: test-programs bench-programs
+test-programs: $(unit_tests) $(prog_tests)
+bench-programs: $(O)/tools/bench.bpf.o $(O)/tools/bench-load
+
+install: all ## install below $(DESTDIR)$(PREFIX)
+	install -Dm755 $(O)/xdock $(DESTDIR)$(PREFIX)/sbin/xdock
+	install -Dm644 user/xdock.8 $(DESTDIR)$(PREFIX)/share/man/man8/xdock.8
+	install -Dm644 user/xdock.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/xdock
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/sbin/xdock $(DESTDIR)$(PREFIX)/share/man/man8/xdock.8 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xdock
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@echo 'Variables: V=1 (say each command) SAN=1 (sanitizers) COV=1 (coverage) O= DESTDIR= PREFIX='
+
+$(O)/%.bpf.o: %.bpf.c
+	$(call say,CLANG,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(bpf_cflags) -MMD -MP -c $< -o $@
+
+$(O)/xdock.linked.o: $(bpf_objects)
+	$(call say,LINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(skeleton): $(O)/xdock.linked.o
+	$(call say,SKELETON,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name xdock_bpf >$@
+
+# Whatever includes the skeleton needs it made first; -MMD keeps it exact afterwards.
+$(O)/loader/object.o $(O)/tools/bench-load.o $(prog_tests:=.o) $(prog_objects): | $(skeleton)
+
+$(O)/%.o: %.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(user_cflags) -DXD_VERSION='"$(version)"' -MMD -MP -c $< -o $@
+
+$(library): $(loader_objects)
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(O)/xdock: $(user_objects) $(library)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(pkg_libs)
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(library)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(pkg_libs) -lcmocka
+
+$(O)/tests/prog/%: $(O)/tests/prog/%.o $(prog_objects) $(library)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(pkg_libs) -lcmocka
+
+$(O)/tools/bench-load: $(O)/tools/bench-load.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(pkg_libs)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

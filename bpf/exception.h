@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Flows that did not use the canonical mapping of their container port.
+ *
+ * A reply is translated by xd_port_rev alone, which knows one host side for each container port.
+ * A client that used another (a second address of the host, a second host port) leaves a row
+ * here, on every inbound packet if it is missing, so that an evicted row costs one reply at most.
+ * Only ports with such clients look here: flags in their xd_port and xd_port_rev rows say so.
+ *
+ * Two flows can meet in one row: a client that uses one source port for two host sides of the
+ * same container port. In the container they would be one flow, so the second is refused. */
+#ifndef XD_BPF_EXCEPTION_H
+#define XD_BPF_EXCEPTION_H
+
+#include "bpf/maps.h"
+#include "bpf/packet.h"
+
+/* From errno.h */
+#define EEXIST 17
+
+/* Each row is refreshed once in this time. */
+#define XD_EXCEPTION_REFRESH_NS 1000000000ULL
+
+enum xd_noted {
+	XD_NOTED,
+	XD_NOTED_CONFLICT, /* another flow has the row */
+	XD_NOTED_NOT, /* there is no room, or the mapping is being removed */
+};
+
+/* The row changes hands in one store, so that a reply sees one owner or the other. */
+static __always_inline void take_over(struct xd_exception *row, const struct xd_packet *packet)
+{
+	union {
+		__u64 word;
+		struct {
+			__be32 address;
+			__be16 port;
+			__u16 pad;
+		};
+	} owner = { .address = packet->destination, .port = packet->destination_port };
+
+	*(volatile __u64 *)row = owner.word;
+}
+
+/* From now on, look into xd_exception for both directions of this container port. */
+static __always_inline bool raise_flags(const struct xd_packet *packet, const struct xd_port *port)
+{
+	struct xd_port_rev_key rev_key = {
+		.address = port->address,
+		.port = port->port,
+		.protocol = packet->protocol,
+	};
+	struct xd_port_rev *rev = bpf_map_lookup_elem(&xd_port_rev, &rev_key);
+	struct xd_port_key key = { .protocol = packet->protocol };
+	struct xd_port *canonical;
+
+	if (!rev)
+		return false;
+	rev->flags |= XD_PORT_REV_EXCEPTION;
+	key.address = rev->address;
+	key.port = rev->port;
+	canonical = bpf_map_lookup_elem(&xd_port, &key);
+	if (canonical)
+		canonical->flags |= XD_PORT_EXCEPTION;
+	return true;
+}
+
+/* Before an inbound packet is translated to port. is_canonical: it uses the canonical mapping. */
+static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *packet,
+						       const struct xd_port *port,
+						       bool is_canonical)
+{
+	struct xd_exception_key key = {
+		.container_address = port->address,
+		.client_address = packet->source,
+		.container_port = port->port,
+		.client_port = packet->source_port,
+		.protocol = packet->protocol,
+	};
+	struct xd_exception *row = bpf_map_lookup_elem(&xd_exception, &key);
+	struct xd_exception fresh = {
+		.address = packet->destination,
+		.port = packet->destination_port,
+	};
+	__u64 now = bpf_ktime_get_coarse_ns();
+	int r;
+
+	if (row) {
+		if (row->address != packet->destination || row->port != packet->destination_port) {
+			if (now - row->seen_ns < XD_EXCEPTION_IDLE_NS)
+				return XD_NOTED_CONFLICT;
+			take_over(row, packet);
+		}
+		if (now - row->seen_ns < XD_EXCEPTION_REFRESH_NS)
+			return XD_NOTED;
+		row->seen_ns = now;
+		/* A mapping that was removed and made anew lost its flags, the flow goes on. */
+		return is_canonical || raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
+	}
+	if (is_canonical)
+		return XD_NOTED;
+
+	fresh.seen_ns = now;
+	r = bpf_map_update_elem(&xd_exception, &key, &fresh, BPF_NOEXIST);
+	/* -EEXIST: the same flow on another CPU, or a second one, which the next packet settles. */
+	if (r && r != -EEXIST)
+		return XD_NOTED_NOT;
+	return raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
+}
+
+/* The address:port that the client of this reply used, or NULL for the canonical one. */
+static __always_inline struct xd_exception *xd_exception_find(const struct xd_packet *packet)
+{
+	struct xd_exception_key key = {
+		.container_address = packet->source,
+		.client_address = packet->destination,
+		.container_port = packet->source_port,
+		.client_port = packet->destination_port,
+		.protocol = packet->protocol,
+	};
+
+	return bpf_map_lookup_elem(&xd_exception, &key);
+}
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Is an address the host's own?
+ *
+ * A wildcard mapping counts for every local address, those that are added later included, and
+ * stops counting for one that is removed. No daemon watches addresses, so a proof is remembered
+ * for a second and then renewed by asking the FIB, which answers NOT_FWDED for a local address.
+ *
+ * It says the same where there is no route at all. So an address that was never known as local
+ * is learned only if a destination that is certainly not local does have a route (the default
+ * route); without one, only the addresses that the loader found are known. And it says the same
+ * for a subnet's broadcast address, which is told apart by the frame: broadcasts do not arrive
+ * as PACKET_HOST. */
+#ifndef XD_BPF_LOCAL_H
+#define XD_BPF_LOCAL_H
+
+#include "bpf/maps.h"
+#include "bpf/packet.h"
+
+/* Class E: nobody's address, so only a default route leads there. */
+#define XD_ADDRESS_OF_NOBODY bpf_htonl(0xf0000001)
+
+static __always_inline int fib_result(const struct xd_packet *packet, __be32 destination)
+{
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.ipv4_src = packet->source,
+		.ipv4_dst = destination,
+		.ifindex = packet->ifindex,
+	};
+
+	return bpf_fib_lookup(packet->ctx, &fib, sizeof(fib), 0);
+}
+
+static __always_inline bool fib_has_default_route(const struct xd_packet *packet)
+{
+	int result = fib_result(packet, XD_ADDRESS_OF_NOBODY);
+
+	return result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH ||
+	       result == BPF_FIB_LKUP_RET_FRAG_NEEDED;
+}
+
+/* True if the packet's destination is an address of the host. */
+static __always_inline bool xd_local_has(const struct xd_packet *packet)
+{
+	__be32 address = packet->destination;
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct xd_local *local = NULL;
+	__u64 *proved_ns = NULL;
+
+	if (address == xd_host.address) {
+		proved_ns = &xd_host.proved_ns;
+	} else {
+		local = bpf_map_lookup_elem(&xd_local, &address);
+		if (local)
+			proved_ns = &local->proved_ns;
+	}
+	if (proved_ns && now - *proved_ns < XD_LOCAL_TTL_NS)
+		return true;
+
+	if (fib_result(packet, address) != BPF_FIB_LKUP_RET_NOT_FWDED)
+		return false;
+	if (proved_ns) {
+		*proved_ns = now;
+		return true;
+	}
+	if (!fib_has_default_route(packet))
+		return false;
+	bpf_map_update_elem(&xd_local, &address, &(struct xd_local){ .proved_ns = now }, BPF_ANY);
+	return true;
+}
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What becomes of a packet, and how each hook says it. */
+#ifndef XD_BPF_VERDICT_H
+#define XD_BPF_VERDICT_H
+
+#include "bpf/maps.h"
+#include "bpf/packet.h"
+
+/* From pkt_cls.h. UNSPEC and TCX_NEXT are the same number: the next program, then the stack. */
+#define TC_ACT_UNSPEC (-1)
+#define TC_ACT_SHOT 2
+
+enum xd_action {
+	XD_PASS, /* not ours, or not to be finished here: not one byte was changed */
+	XD_DROP,
+	XD_TO_CONTAINER, /* straight to the peer of the veth host end `ifindex` */
+	XD_TO_LINK, /* out of `ifindex`, with the MAC addresses that the frame has */
+	XD_TO_NEIGHBOUR, /* out of `ifindex` to the next hop, whose MAC address the kernel asks for */
+};
+
+struct xd_verdict {
+	enum xd_action action;
+	__u32 ifindex;
+	__be32 next_hop;
+};
+
+static __always_inline struct xd_verdict xd_pass(void)
+{
+	return (struct xd_verdict){ .action = XD_PASS };
+}
+
+static __always_inline struct xd_verdict xd_drop_for(enum xd_drop_reason reason)
+{
+	__u32 key = reason;
+	__u64 *count = bpf_map_lookup_elem(&xd_drop, &key);
+
+	if (count)
+		*count += 1;
+	return (struct xd_verdict){ .action = XD_DROP };
+}
+
+static __always_inline int xd_verdict_tc(struct __sk_buff *skb, struct xd_verdict verdict)
+{
+	struct bpf_redir_neigh neighbour = {};
+
+	switch (verdict.action) {
+	case XD_TO_CONTAINER:
+		/* What crosses into another namespace leaves its mark behind, as on a veth. */
+		skb->mark = 0;
+		/* A frame between containers is for another host in the eyes of the veth that it
+		 * came in by; kernels before 6.15 keep that and the container would drop it. */
+		if (skb->pkt_type != PACKET_HOST)
+			bpf_skb_change_type(skb, PACKET_HOST);
+		return bpf_redirect_peer(verdict.ifindex, 0);
+	case XD_TO_LINK:
+		return bpf_redirect(verdict.ifindex, 0);
+	case XD_TO_NEIGHBOUR:
+		neighbour.nh_family = AF_INET;
+		neighbour.ipv4_nh = verdict.next_hop;
+		return bpf_redirect_neigh(verdict.ifindex, &neighbour, sizeof(neighbour), 0);
+	case XD_DROP:
+		return TC_ACT_SHOT;
+	case XD_PASS:
+		break;
+	}
+	return TC_ACT_UNSPEC;
+}
+
+static __always_inline int xd_verdict_xdp(struct xd_verdict verdict)
+{
+	switch (verdict.action) {
+	case XD_TO_CONTAINER:
+		return bpf_redirect_map(&xd_device, verdict.ifindex, XDP_DROP);
+	case XD_DROP:
+		return XDP_DROP;
+	default: /* inbound packets know no other verdict */
+		return XDP_PASS;
+	}
+}
+
+#endif

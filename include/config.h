@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* xd_config: what the programs know from load on, and xd_host: what may change below them. */
+#ifndef XD_CONFIG_H
+#define XD_CONFIG_H
+
+#include "types.h"
+
+/* In .rodata; set by the loader before load, so that the verifier folds it. */
+struct xd_config {
+	__u64 netns_cookie; /* SO_NETNS_COOKIE of the instance's network namespace */
+};
+XD_SIZE(struct xd_config, 8);
+
+/* In .data, mapped by the loader. */
+struct xd_host {
+	__be32 address; /* default address: source of the default route, or of the first uplink */
+	__u32 pad;
+	__u64 proved_ns; /* CLOCK_MONOTONIC; when it was last known to be local. Written by BPF, too */
+};
+XD_SIZE(struct xd_host, 16);
+
+#endif

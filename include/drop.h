@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Why a packet was dropped. The numbers index xd_drop; names and sentences are printed by
+ * `xdock drops` and listed in xdock(8). A number is never given to another reason.
+ *
+ * X(number, symbol, name, sentence) */
+#ifndef XD_DROP_H
+#define XD_DROP_H
+
+#define XD_DROP_REASONS(X)                                                                        \
+	X(0, DIRECT_ROUTED, "direct-routed",                                                      \
+	  "a packet from outside was addressed to a container instead of a published port")       \
+	X(1, MARTIAN, "martian",                                                                  \
+	  "a packet from outside had a loopback or container address as its source, or a "        \
+	  "loopback address as its destination")                                                  \
+	X(2, SPOOFED, "spoofed",                                                                  \
+	  "a container sent with the address of its gateway or a loopback address as the source") \
+	X(3, TTL, "ttl",                                                                          \
+	  "the TTL of a packet for a published port ran out at this host")                        \
+	X(4, REWRITE, "rewrite", "the kernel failed to rewrite a packet half way")                \
+	X(5, PORT_CONFLICT, "port-conflict",                                                      \
+	  "a client used one source port for two host ports that lead to the same container port") \
+	X(6, EXCEPTION_FULL, "exception-full",                                                    \
+	  "no room in xd_exception for a flow to another address than the canonical one")
+
+enum xd_drop_reason {
+#define X(number, symbol, name, sentence) XD_DROP_##symbol = number,
+	XD_DROP_REASONS(X)
+#undef X
+	XD_DROP_MAX,
+};
+
+#endif

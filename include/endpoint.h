@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* xd_endpoint and xd_address: the containers, by where their packets come from and go to. */
+#ifndef XD_ENDPOINT_H
+#define XD_ENDPOINT_H
+
+#include "limits.h"
+#include "types.h"
+
+/* Key: ifindex of the veth's host end. Written by the loader. */
+struct xd_endpoint {
+	__be32 address;
+	__be32 mask; /* of its subnet */
+	__be32 gateway;
+	__u32 bridge; /* ifindex */
+	__u32 counter; /* its row in xd_count */
+	__u8 mac[6]; /* of the container's eth0 */
+	__u8 gateway_mac[6]; /* of the bridge */
+	char name[XD_NAME_LEN];
+};
+XD_SIZE(struct xd_endpoint, 64);
+
+/* The forwarding table: {bridge, container address} -> where the container is. */
+struct xd_address_key {
+	__u32 bridge; /* ifindex */
+	__be32 address;
+};
+XD_SIZE(struct xd_address_key, 8);
+
+struct xd_address {
+	__u32 ifindex; /* of the veth's host end */
+	__u32 counter; /* as in xd_endpoint */
+	__u8 mac[6]; /* of the container's eth0 */
+	__u8 pad[2];
+};
+XD_SIZE(struct xd_address, 16);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* xd_local: which addresses are the host's own. */
+#ifndef XD_LOCAL_H
+#define XD_LOCAL_H
+
+#include "types.h"
+
+/* A proof older than this is renewed by asking the FIB. */
+#define XD_LOCAL_TTL_NS 1000000000ULL
+
+/* Key: __be32 address. Written by the loader (from rtnetlink) and by the uplink (from the FIB). */
+struct xd_local {
+	__u64 proved_ns; /* CLOCK_MONOTONIC; when the address was last known to be local */
+};
+XD_SIZE(struct xd_local, 8);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* xd_uplink: the interfaces through which the outside comes. */
+#ifndef XD_UPLINK_H
+#define XD_UPLINK_H
+
+#include "types.h"
+
+/* Key: ifindex. Written by the loader. */
+struct xd_uplink {
+	__u8 mac[6]; /* zero for a link without addresses of six bytes */
+	__u8 pad[2];
+	char name[16]; /* with its NUL (IFNAMSIZ) */
+};
+XD_SIZE(struct xd_uplink, 24);
+
+#endif
