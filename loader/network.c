@@ -1,0 +1,768 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Networks: a bridge, its subnet, and the uplinks that all networks of an instance share.
+ *
+ * up:   check -> programs and pins -> sysctl -> bridge -> row -> attach bridge, sockets, uplinks
+ * down: containers -> detach bridge -> bridge -> row -> (last one:) uplinks, sockets, sysctls, pins
+ *
+ * Each step is written into the journal before it is done and finds itself done when it is done
+ * again, so a command that was killed anywhere is finished by the same command or by `down`. */
+#include "loader/network.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "include/limits.h"
+#include "include/local.h"
+#include "loader/endpoint.h"
+#include "loader/error.h"
+#include "loader/netns.h"
+#include "loader/object.h"
+#include "loader/reserve.h"
+#include "loader/spec.h"
+#include "loader/step.h"
+#include "loader/table.h"
+#include "loader/undo.h"
+
+/* What `up` was asked for and what it found, before anything is changed. */
+struct plan {
+	const struct xd_network_options *options;
+	struct xd_rtnl *rtnl;
+	struct xd_link *links; /* all of the namespace */
+	size_t link_count;
+	struct xd_link_address *addresses; /* all of the namespace */
+	size_t address_count;
+	const struct xd_link **uplinks; /* into links */
+	size_t uplink_count;
+	const struct xd_link *bridge; /* into links; NULL: it has to be made */
+	bool has_address; /* the bridge has it already */
+	__u32 mtu;
+};
+
+static bool is_overlap(__be32 a, __be32 a_mask, __be32 b, __be32 b_mask)
+{
+	return !((a ^ b) & a_mask & b_mask);
+}
+
+static const char *format_cidr(__be32 address, __be32 mask, char text[32])
+{
+	char dotted[INET_ADDRSTRLEN];
+
+	inet_ntop(AF_INET, &address, dotted, sizeof(dotted));
+	snprintf(text, 32, "%s/%d", dotted, __builtin_popcount(mask));
+	return text;
+}
+
+static const struct xd_link *find_link(const struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->link_count; i++)
+		if (!strcmp(plan->links[i].name, name))
+			return &plan->links[i];
+	return NULL;
+}
+
+static const struct xd_link *find_ifindex(const struct plan *plan, __u32 ifindex)
+{
+	for (size_t i = 0; i < plan->link_count; i++)
+		if (plan->links[i].ifindex == ifindex)
+			return &plan->links[i];
+	return NULL;
+}
+
+static int check_name(const char *name)
+{
+	if (!*name || strlen(name) > 15 || !strcmp(name, ".") || !strcmp(name, "..") ||
+	    strpbrk(name, "/: \t\n%"))
+		return xd_error_usage("bridge \"%s\": not a name for an interface", name);
+	return 0;
+}
+
+static int check_bridge(struct plan *plan)
+{
+	const struct xd_network_options *options = plan->options;
+	char wanted[32], found[32];
+	int r;
+
+	r = check_name(options->bridge);
+	if (r)
+		return r;
+	format_cidr(options->address, options->mask, wanted);
+	plan->bridge = find_link(plan, options->bridge);
+	if (plan->bridge && strcmp(plan->bridge->kind, "bridge"))
+		return xd_error_system(-EEXIST, "%s: exists and is no bridge", options->bridge);
+
+	for (size_t i = 0; i < plan->address_count; i++) {
+		const struct xd_link_address *a = &plan->addresses[i];
+		const struct xd_link *link = find_ifindex(plan, a->ifindex);
+
+		format_cidr(a->address, a->mask, found);
+		if (plan->bridge && a->ifindex == plan->bridge->ifindex) {
+			if (a->address == options->address && a->mask == options->mask)
+				plan->has_address = true;
+			else if (!plan->has_address)
+				return xd_error_system(-EEXIST,
+						       "%s: exists with address %s, not %s; "
+						       "--subnet %s uses it as it is",
+						       options->bridge, found, wanted, found);
+		} else if (is_overlap(a->address, a->mask, options->address, options->mask)) {
+			return xd_error_system(-EBUSY, "subnet %s: overlaps with %s of %s", wanted,
+					       found, link ? link->name : "an interface");
+		}
+	}
+	return 0;
+}
+
+/* A link through which the outside may come, if the user did not say which. */
+static bool is_default_uplink(const struct plan *plan, const struct xd_link *link)
+{
+	return link->is_up && !link->is_loopback && !link->master && link->type == ARPHRD_ETHER &&
+	       strcmp(link->kind, "bridge") && link != plan->bridge;
+}
+
+static int check_uplinks(const struct xd_instance *instance, struct plan *plan)
+{
+	const struct xd_network_options *options = plan->options;
+	__u32 *ifindexes = NULL;
+	struct xd_uplink *rows = NULL;
+	size_t count = 0;
+	int r;
+
+	plan->uplinks = calloc(plan->link_count + 1, sizeof(*plan->uplinks));
+	if (!plan->uplinks)
+		return xd_error_system(-ENOMEM, "uplinks");
+	for (size_t i = 0; i < options->uplink_count; i++) {
+		const struct xd_link *link = find_link(plan, options->uplinks[i]);
+
+		if (!link)
+			return xd_error_system(-ENOTSUP, "uplink %s: no such interface",
+					       options->uplinks[i]);
+		if (!strcmp(link->kind, "bridge") && !strcmp(link->name, options->bridge))
+			return xd_error_usage("uplink %s: is the bridge itself", link->name);
+		if (link->is_loopback || link->type != ARPHRD_ETHER)
+			return xd_error_system(-ENOTSUP, "uplink %s: not an Ethernet interface",
+					       link->name);
+		for (size_t j = 0; j < plan->uplink_count; j++)
+			if (plan->uplinks[j] == link)
+				link = NULL;
+		if (link)
+			plan->uplinks[plan->uplink_count++] = link;
+	}
+	if (plan->uplink_count)
+		return 0;
+
+	/* Those it has, by name: an interface that went and came back has another ifindex. */
+	r = xd_uplink_list(instance, &ifindexes, &rows, &count);
+	for (size_t i = 0; !r && i < count; i++) {
+		const struct xd_link *link = find_link(plan, rows[i].name);
+
+		if (link)
+			plan->uplinks[plan->uplink_count++] = link;
+	}
+	free(ifindexes);
+	free(rows);
+	for (size_t i = 0; !r && !count && i < plan->link_count; i++)
+		if (is_default_uplink(plan, &plan->links[i]))
+			plan->uplinks[plan->uplink_count++] = &plan->links[i];
+	if (!r && plan->uplink_count > XD_UPLINK_MAX)
+		return xd_error_system(-EBUSY, "%zu uplinks are more than %d", plan->uplink_count,
+				       XD_UPLINK_MAX);
+	return r;
+}
+
+/* The uplink that the default route takes, else the first, else Ethernet's. */
+static void choose_mtu(struct plan *plan)
+{
+	const struct xd_link *link = NULL;
+	__be32 address;
+	__u32 ifindex;
+
+	if (!xd_link_default_address(plan->rtnl, &address, &ifindex))
+		link = find_ifindex(plan, ifindex);
+	if (!link && plan->uplink_count)
+		link = plan->uplinks[0];
+	plan->mtu = plan->options->mtu ? plan->options->mtu : link ? link->mtu : 1500;
+	xd_error_clear();
+}
+
+static int make_plan(const struct xd_instance *instance, struct plan *plan)
+{
+	int r;
+
+	r = xd_rtnl_open(-1, &plan->rtnl);
+	if (!r)
+		r = xd_link_list(plan->rtnl, &plan->links, &plan->link_count);
+	if (!r)
+		r = xd_link_list_addresses(plan->rtnl, &plan->addresses, &plan->address_count);
+	if (!r)
+		r = check_bridge(plan);
+	if (!r)
+		r = check_uplinks(instance, plan);
+	if (!r)
+		choose_mtu(plan);
+	return r;
+}
+
+static void free_plan(struct plan *plan)
+{
+	free(plan->uplinks);
+	free(plan->addresses);
+	free(plan->links);
+	xd_rtnl_close(plan->rtnl);
+}
+
+static int make_bridge(const struct xd_instance *instance, const struct plan *plan)
+{
+	const char *name = plan->options->bridge;
+	struct xd_undo row;
+	__u8 mac[6];
+	char text[32];
+	int r;
+
+	/* A killed `up` may have noted the address and not yet used it. */
+	if (!xd_undo_get(instance, "bridge", name, &row) &&
+	    sscanf(row.before, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3],
+		   &mac[4], &mac[5]) == 6) {
+		r = 0;
+	} else {
+		if (getrandom(mac, sizeof(mac), 0) != sizeof(mac))
+			return xd_error_system(-errno, "getrandom");
+		mac[0] = (mac[0] & ~0x01) | 0x02; /* locally administered, not a group */
+		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+			 mac[2], mac[3], mac[4], mac[5]);
+		r = xd_undo_note(instance, "bridge", name, text);
+	}
+	return r ? r : xd_link_add_bridge(plan->rtnl, name, mac, plan->mtu);
+}
+
+/* The bridge as it has to be; what is not ours and has to change is noted. */
+static int set_bridge(const struct xd_instance *instance, const struct plan *plan,
+		      struct xd_link *ret_bridge)
+{
+	const struct xd_network_options *options = plan->options;
+	const char *name = options->bridge;
+	char cidr[32], number[16];
+	struct xd_link bridge = {};
+	bool is_ours;
+	int r = 0;
+
+	format_cidr(options->address, options->mask, cidr);
+	if (!plan->bridge) {
+		if (xd_step("make bridge %s, mtu %u", name, plan->mtu))
+			r = make_bridge(instance, plan);
+	}
+	if (!r && (plan->bridge || !xd_step_is_dry_run()))
+		r = xd_link_find(plan->rtnl, name, &bridge);
+	if (r)
+		return r;
+	is_ours = xd_undo_has(instance, "bridge", name);
+
+	if (plan->bridge && bridge.mtu != plan->mtu && (is_ours || options->mtu) &&
+	    xd_step("set mtu of %s to %u (was %u)", name, plan->mtu, bridge.mtu)) {
+		snprintf(number, sizeof(number), "%u", bridge.mtu);
+		if (!is_ours)
+			r = xd_undo_note(instance, "mtu", name, number);
+		if (!r)
+			r = xd_link_set_mtu(plan->rtnl, bridge.ifindex, plan->mtu);
+	}
+	if (!r && !plan->has_address && xd_step("add address %s to %s", cidr, name)) {
+		if (!is_ours)
+			r = xd_undo_note(instance, "address", name, cidr);
+		if (!r)
+			r = xd_link_add_address(plan->rtnl, bridge.ifindex, options->address,
+						options->mask);
+	}
+	if (!r && !bridge.is_up && xd_step("set %s up", name)) {
+		if (!is_ours)
+			r = xd_undo_note(instance, "up", name, "");
+		if (!r)
+			r = xd_link_set_up(plan->rtnl, bridge.ifindex, true);
+	}
+	if (!r && !xd_step_is_dry_run())
+		r = xd_link_find(plan->rtnl, name, &bridge);
+	if (!r)
+		*ret_bridge = bridge;
+	return r;
+}
+
+static int set_network(const struct xd_instance *instance, const struct plan *plan,
+		       const struct xd_link *bridge)
+{
+	struct xd_network network = {
+		.gateway = plan->options->address,
+		.mask = plan->options->mask,
+		.mtu = bridge->mtu,
+	};
+
+	memcpy(network.mac, bridge->mac, sizeof(network.mac));
+	snprintf(network.name, sizeof(network.name), "%s", plan->options->bridge);
+	return xd_table_put(instance, XD_TABLE_NETWORK, &bridge->ifindex, &network);
+}
+
+static int remove_uplink(const struct xd_instance *instance, __u32 ifindex,
+			 const struct xd_uplink *uplink)
+{
+	int r = xd_detach(instance, XD_ATTACH_UPLINK, ifindex, uplink->name);
+
+	return r ? r : xd_table_delete(instance, XD_TABLE_UPLINK, &ifindex);
+}
+
+/* Rows before programs at attaching and after them at detaching: a row without a program is
+ * found again, a program without a row would not be. */
+static int set_uplinks(const struct xd_instance *instance, const struct plan *plan)
+{
+	__u32 *ifindexes;
+	struct xd_uplink *rows;
+	size_t count;
+	int r;
+
+	r = xd_uplink_list(instance, &ifindexes, &rows, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < count; i++) {
+		bool is_kept = false;
+
+		for (size_t j = 0; j < plan->uplink_count; j++)
+			is_kept |= plan->uplinks[j]->ifindex == ifindexes[i];
+		if (!is_kept)
+			r = remove_uplink(instance, ifindexes[i], &rows[i]);
+	}
+	for (size_t i = 0; !r && i < plan->uplink_count; i++) {
+		const struct xd_link *link = plan->uplinks[i];
+		struct xd_uplink row = {};
+
+		memcpy(row.mac, link->mac, sizeof(row.mac));
+		snprintf(row.name, sizeof(row.name), "%s", link->name);
+		r = xd_table_put(instance, XD_TABLE_UPLINK, &link->ifindex, &row);
+		if (!r)
+			r = xd_attach(instance, XD_ATTACH_UPLINK, link->ifindex, link->name);
+	}
+	free(ifindexes);
+	free(rows);
+	return r;
+}
+
+/* The programs of this xdock on every bridge and container, new or attached by an earlier one. */
+static int attach_all(const struct xd_instance *instance, const struct xd_state *state)
+{
+	__u32 *ifindexes;
+	struct xd_network *networks;
+	size_t count;
+	int r;
+
+	r = xd_network_list(instance, &ifindexes, &networks, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < count; i++)
+		r = xd_attach(instance, XD_ATTACH_BRIDGE, ifindexes[i], networks[i].name);
+	for (size_t i = 0; !r && i < state->endpoint_count; i++)
+		r = xd_attach(instance, XD_ATTACH_CONTAINER, state->endpoints[i].ifindex,
+			      state->endpoints[i].value.name);
+	free(ifindexes);
+	free(networks);
+	return r;
+}
+
+static int remove_network(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+			  const struct xd_state *state, __u32 ifindex,
+			  const struct xd_network *network);
+
+/* Rows of bridges that are gone; their containers lost their network with them. */
+static int remove_vanished(const struct xd_instance *instance, const struct plan *plan,
+			   const struct xd_state *state)
+{
+	__u32 *ifindexes;
+	struct xd_network *networks;
+	size_t count;
+	int r;
+
+	r = xd_network_list(instance, &ifindexes, &networks, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < count; i++) {
+		const struct xd_link *link = find_ifindex(plan, ifindexes[i]);
+
+		if (!link || strcmp(link->name, networks[i].name))
+			r = remove_network(instance, plan->rtnl, state, ifindexes[i],
+					   &networks[i]);
+	}
+	free(ifindexes);
+	free(networks);
+	return r;
+}
+
+int xd_network_up(struct xd_instance *instance, const struct xd_network_options *options)
+{
+	struct plan plan = { .options = options };
+	struct xd_state state = {};
+	struct xd_link bridge;
+	bool was_up = instance->is_up;
+	int r;
+
+	r = make_plan(instance, &plan);
+	if (!r && was_up)
+		r = xd_endpoint_heal(instance, plan.rtnl, &state);
+	if (!r && was_up)
+		r = remove_vanished(instance, &plan, &state);
+	if (!r)
+		r = xd_object_load(instance, options->max_ports);
+	if (!r)
+		r = xd_undo_set_sysctl(instance, "net.ipv4.ip_forward", "1");
+	if (!r)
+		r = set_bridge(instance, &plan, &bridge);
+	if (!r)
+		r = set_network(instance, &plan, &bridge);
+	if (!r && was_up) {
+		xd_state_free(&state);
+		r = xd_endpoint_heal(instance, plan.rtnl, &state);
+	}
+	if (!r)
+		r = attach_all(instance, &state);
+	if (!r)
+		r = xd_attach_sockets(instance);
+	if (!r)
+		r = set_uplinks(instance, &plan);
+	if (!r)
+		r = xd_network_refresh(instance, plan.rtnl, &state);
+	if (!r)
+		r = xd_reserve_update(instance, &state, NULL, 0);
+	xd_state_free(&state);
+	free_plan(&plan);
+	return r;
+}
+
+/* Take back what the journal says of the bridge NAME. */
+static int undo_bridge(const struct xd_instance *instance, struct xd_rtnl *rtnl, const char *name)
+{
+	struct xd_undo row;
+	struct xd_link link;
+	char mac[32];
+	int r;
+
+	r = xd_link_find(rtnl, name, &link);
+	if (r && r != -ENODEV)
+		return r;
+	if (!r) {
+		__be32 address, mask;
+
+		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", link.mac[0],
+			 link.mac[1], link.mac[2], link.mac[3], link.mac[4], link.mac[5]);
+		/* Somebody else's bridge may have the name by now. */
+		if (!xd_undo_get(instance, "bridge", name, &row) && !strcmp(row.before, mac)) {
+			if (!xd_step("delete bridge %s", name))
+				return 0;
+			r = xd_link_delete(rtnl, link.ifindex);
+		} else {
+			if (!xd_undo_get(instance, "address", name, &row) &&
+			    !xd_spec_parse_cidr(row.before, &address, &mask) &&
+			    xd_step("remove address %s from %s", row.before, name))
+				r = xd_link_delete_address(rtnl, link.ifindex, address, mask);
+			if (!r && !xd_undo_get(instance, "mtu", name, &row) &&
+			    xd_step("set mtu of %s back to %s", name, row.before))
+				r = xd_link_set_mtu(rtnl, link.ifindex,
+						    strtoul(row.before, NULL, 10));
+			if (!r && xd_undo_has(instance, "up", name) && xd_step("set %s down", name))
+				r = xd_link_set_up(rtnl, link.ifindex, false);
+		}
+		if (r)
+			return r;
+	}
+	xd_error_clear();
+	r = xd_undo_forget(instance, "bridge", name);
+	if (!r)
+		r = xd_undo_forget(instance, "address", name);
+	if (!r)
+		r = xd_undo_forget(instance, "mtu", name);
+	return r ? r : xd_undo_forget(instance, "up", name);
+}
+
+static int remove_network(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+			  const struct xd_state *state, __u32 ifindex,
+			  const struct xd_network *network)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < state->endpoint_count; i++)
+		if (state->endpoints[i].value.bridge == ifindex)
+			r = xd_endpoint_delete(instance, rtnl, state, &state->endpoints[i]);
+	if (!r)
+		r = xd_detach(instance, XD_ATTACH_BRIDGE, ifindex, network->name);
+	if (!r)
+		r = undo_bridge(instance, rtnl, network->name);
+	return r ? r : xd_table_delete(instance, XD_TABLE_NETWORK, &ifindex);
+}
+
+/* Bridges of a killed `up` that did not get as far as a row. */
+static int undo_bridges(const struct xd_instance *instance, struct xd_rtnl *rtnl)
+{
+	struct xd_undo_key *keys;
+	struct xd_undo *before;
+	size_t count;
+	int r;
+
+	r = xd_undo_list(instance, &keys, &before, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < count; i++) {
+		const char *name = strchr(keys[i].what, ' ') + 1;
+
+		if (!strncmp(keys[i].what, "bridge ", 7) ||
+		    !strncmp(keys[i].what, "address ", 8) || !strncmp(keys[i].what, "mtu ", 4) ||
+		    !strncmp(keys[i].what, "up ", 3))
+			r = undo_bridge(instance, rtnl, name);
+	}
+	free(keys);
+	free(before);
+	return r;
+}
+
+/* The last network is gone: the rest of the instance. The pins go last, since they hold the
+ * journal. */
+static int remove_instance(struct xd_instance *instance, struct xd_rtnl *rtnl)
+{
+	struct xd_state none = {};
+	__u32 *ifindexes;
+	struct xd_uplink *uplinks;
+	size_t count;
+	int r;
+
+	r = xd_uplink_list(instance, &ifindexes, &uplinks, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < count; i++)
+		r = remove_uplink(instance, ifindexes[i], &uplinks[i]);
+	free(ifindexes);
+	free(uplinks);
+	if (!r)
+		r = xd_detach_sockets(instance);
+	if (!r)
+		r = undo_bridges(instance, rtnl);
+	if (!r)
+		r = xd_reserve_update(instance, &none, NULL, 0);
+	if (!r)
+		r = xd_undo_all(instance);
+	if (!r && xd_step("remove the pins in %s", instance->pins))
+		r = xd_pin_remove(instance);
+	return r;
+}
+
+static int find_network(const char *bridge, const struct xd_network *networks, size_t count,
+			size_t *ret_i)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!strcmp(networks[i].name, bridge)) {
+			*ret_i = i;
+			return 0;
+		}
+	}
+	return xd_error_missing("network %s: not up; `xdock status` shows what is", bridge);
+}
+
+int xd_network_down(struct xd_instance *instance, const char *bridge)
+{
+	struct xd_state state = {};
+	struct xd_rtnl *rtnl = NULL;
+	__u32 *ifindexes = NULL;
+	struct xd_network *networks = NULL;
+	size_t count = 0, i = 0;
+	int r;
+
+	if (!instance->is_up)
+		return xd_netns_tidy(instance->run);
+	r = xd_rtnl_open(-1, &rtnl);
+	if (!r)
+		r = xd_network_list(instance, &ifindexes, &networks, &count);
+	if (!r && count)
+		r = find_network(bridge, networks, count, &i);
+	if (!r)
+		r = xd_endpoint_heal(instance, rtnl, &state);
+	if (!r && count)
+		r = remove_network(instance, rtnl, &state, ifindexes[i], &networks[i]);
+	if (!r && count <= 1) {
+		r = remove_instance(instance, rtnl);
+	} else if (!r) {
+		xd_state_free(&state);
+		r = xd_endpoint_heal(instance, rtnl, &state);
+		if (!r)
+			r = xd_reserve_update(instance, &state, NULL, 0);
+		if (!r)
+			r = xd_network_refresh(instance, rtnl, &state);
+	}
+	if (!r && !xd_step_is_dry_run())
+		r = xd_netns_tidy(instance->run);
+	xd_state_free(&state);
+	free(ifindexes);
+	free(networks);
+	xd_rtnl_close(rtnl);
+	return r;
+}
+
+int xd_network_find(const struct xd_instance *instance, const char *bridge, __u32 *ret_ifindex,
+		    struct xd_network *ret_network)
+{
+	__u32 *ifindexes;
+	struct xd_network *networks;
+	size_t count, i = 0;
+	int r;
+
+	r = xd_network_list(instance, &ifindexes, &networks, &count);
+	if (r)
+		return r;
+	if (!count)
+		r = xd_error_missing("no network is up; `xdock up` finishes what was begun");
+	else if (bridge || count > 1)
+		r = find_network(bridge ? bridge : XD_NETWORK_DEFAULT, networks, count, &i);
+	if (!r) {
+		*ret_ifindex = ifindexes[i];
+		*ret_network = networks[i];
+	}
+	free(ifindexes);
+	free(networks);
+	return r;
+}
+
+int xd_network_list(const struct xd_instance *instance, __u32 **ret_ifindexes,
+		    struct xd_network **ret_networks, size_t *ret_count)
+{
+	return xd_table_read(instance, XD_TABLE_NETWORK, (void **)ret_ifindexes,
+			     (void **)ret_networks, ret_count);
+}
+
+int xd_uplink_list(const struct xd_instance *instance, __u32 **ret_ifindexes,
+		   struct xd_uplink **ret_uplinks, size_t *ret_count)
+{
+	return xd_table_read(instance, XD_TABLE_UPLINK, (void **)ret_ifindexes,
+			     (void **)ret_uplinks, ret_count);
+}
+
+/* Used rows in front, each stored whole, as the programs read them. */
+static int refresh_subnets(const struct xd_instance *instance)
+{
+	volatile __u64 *rows = (volatile __u64 *)xd_subnet_map(instance);
+	__u32 *ifindexes;
+	struct xd_network *networks;
+	size_t count;
+	int r;
+
+	if (!rows)
+		return -EIO;
+	r = xd_network_list(instance, &ifindexes, &networks, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; i < XD_SUBNET_MAX; i++) {
+		union {
+			struct xd_subnet subnet;
+			__u64 word;
+		} row = {};
+
+		if (i < count) {
+			row.subnet.gateway = networks[i].gateway;
+			row.subnet.mask = networks[i].mask;
+		}
+		rows[i] = row.word;
+	}
+	free(ifindexes);
+	free(networks);
+	return 0;
+}
+
+static bool has_local(const __be32 *addresses, size_t count, __be32 address)
+{
+	for (size_t i = 0; i < count; i++)
+		if (addresses[i] == address)
+			return true;
+	return false;
+}
+
+/* xd_local: the host's addresses and those that ports are published on. A row that is there
+ * keeps its proof. */
+static int refresh_locals(const struct xd_instance *instance,
+			  const struct xd_link_address *addresses, size_t address_count,
+			  const struct xd_state *state)
+{
+	static const struct xd_local unproved;
+	__be32 *wanted = calloc(address_count + XD_LOCAL_MAX, sizeof(*wanted)), *keys = NULL;
+	struct xd_local *values = NULL;
+	size_t wanted_count = 0, count = 0;
+	int r = 0;
+
+	if (!wanted)
+		return xd_error_system(-ENOMEM, "xd_local");
+	for (size_t i = 0; i < address_count; i++)
+		wanted[wanted_count++] = addresses[i].address;
+	for (size_t i = 0; i < state->port_count; i++) {
+		__be32 address = state->ports[i].key.address;
+
+		if (address && wanted_count < address_count + XD_LOCAL_MAX &&
+		    !has_local(wanted, wanted_count, address))
+			wanted[wanted_count++] = address;
+	}
+	r = xd_table_read(instance, XD_TABLE_LOCAL, (void **)&keys, (void **)&values, &count);
+	for (size_t i = 0; !r && i < count; i++)
+		if (!has_local(wanted, wanted_count, keys[i]))
+			r = xd_table_delete(instance, XD_TABLE_LOCAL, &keys[i]);
+	for (size_t i = 0; !r && i < wanted_count; i++)
+		if (!has_local(keys, count, wanted[i]))
+			r = xd_table_put(instance, XD_TABLE_LOCAL, &wanted[i], &unproved);
+	free(wanted);
+	free(keys);
+	free(values);
+	return r;
+}
+
+/* Source of the default route; without one, the first address of the first uplink that has one. */
+static __be32 default_address(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+			      const struct xd_link_address *addresses, size_t address_count)
+{
+	__be32 address = 0;
+	__u32 ifindex;
+	__u32 *ifindexes;
+	struct xd_uplink *uplinks;
+	size_t count;
+
+	if (!xd_link_default_address(rtnl, &address, &ifindex))
+		return address;
+	if (xd_uplink_list(instance, &ifindexes, &uplinks, &count))
+		return 0;
+	for (size_t i = 0; !address && i < address_count; i++)
+		for (size_t j = 0; j < count; j++)
+			if (addresses[i].ifindex == ifindexes[j] && !addresses[i].is_secondary)
+				address = addresses[i].address;
+	free(ifindexes);
+	free(uplinks);
+	xd_error_clear();
+	return address;
+}
+
+int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+		       const struct xd_state *state)
+{
+	struct xd_link_address *addresses;
+	struct xd_host *host;
+	size_t count;
+	__be32 address;
+	int r;
+
+	if (xd_step_is_dry_run())
+		return 0;
+	host = xd_host_map(instance);
+	if (!host)
+		return -EIO;
+	r = xd_link_list_addresses(rtnl, &addresses, &count);
+	if (r)
+		return r;
+	address = default_address(instance, rtnl, addresses, count);
+	if (host->address != address) {
+		host->proved_ns = 0;
+		*(volatile __be32 *)&host->address = address;
+	}
+	r = refresh_subnets(instance);
+	if (!r)
+		r = refresh_locals(instance, addresses, count, state);
+	free(addresses);
+	return r;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Networks: a bridge, its subnet, and the uplinks that all networks of an instance share. */
+#ifndef XD_LOADER_NETWORK_H
+#define XD_LOADER_NETWORK_H
+
+#include <linux/types.h>
+#include <stddef.h>
+
+#include "include/network.h"
+#include "include/uplink.h"
+#include "loader/attach.h"
+#include "loader/link.h"
+#include "loader/pin.h"
+#include "loader/reconcile.h"
+
+#define XD_NETWORK_DEFAULT "docker0"
+
+struct xd_network_options {
+	const char *bridge;
+	__be32 address; /* of the bridge */
+	__be32 mask;
+	const char *const *uplinks; /* none: those it has; at first, every link that qualifies */
+	size_t uplink_count;
+	__u32 mtu; /* bytes; 0: the uplink's */
+	__u32 max_ports; /* 0: XD_PORT_MAX */
+};
+
+/* Make the network, or finish and refresh it: programs, bridge, address, attachments. Everything
+ * that can be wrong with the request is found before anything is changed. An existing bridge
+ * without an address, or with this one, is taken over and later left. The instance is locked.
+ * Errors: a missing uplink, a bridge with another address, a subnet that is in use. */
+int xd_network_up(struct xd_instance *instance, const struct xd_network_options *options);
+
+/* Take the network away, its containers first, and with the last network the whole instance and
+ * every change that xdock made to the machine. No error when there is none. The instance is
+ * locked. Errors: missing when there are networks, but none with that name. */
+int xd_network_down(struct xd_instance *instance, const char *bridge);
+
+/* The same for containers that are added: which network? NULL: docker0, or the only one. */
+int xd_network_find(const struct xd_instance *instance, const char *bridge, __u32 *ret_ifindex,
+		    struct xd_network *ret_network);
+
+/* All networks and uplinks. The caller frees the arrays. */
+int xd_network_list(const struct xd_instance *instance, __u32 **ret_ifindexes,
+		    struct xd_network **ret_networks, size_t *ret_count);
+int xd_uplink_list(const struct xd_instance *instance, __u32 **ret_ifindexes,
+		   struct xd_uplink **ret_uplinks, size_t *ret_count);
+
+/* Tell the programs what is known of the host by now: its default address, its other addresses,
+ * the subnets. Every command that writes does it, since no daemon watches. */
+int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+		       const struct xd_state *state);
+
+#endif

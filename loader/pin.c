@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The pin directory, the lock and the ABI version of an instance. */
+#include "loader/pin.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "include/limits.h"
+#include "loader/error.h"
+#include "loader/log.h"
+#include "loader/netns.h"
+
+#define BPFFS "/sys/fs/bpf"
+
+/* `ip netns exec NAME` mounts a sysfs over /sys whose source is NAME. Whatever is pinned below it
+ * is gone when that shell ends. Returns true and the name if this is such a shell. */
+static bool is_netns_exec(char ret_name[64])
+{
+	char line[512], type[32], path[128];
+	bool is_found = false;
+	FILE *mounts;
+
+	mounts = fopen("/proc/self/mounts", "re");
+	if (!mounts)
+		return false;
+	while (fgets(line, sizeof(line), mounts)) {
+		char source[64], target[256];
+		struct statfs at;
+
+		if (sscanf(line, "%63s %255s %31s", source, target, type) != 3)
+			continue;
+		if (strcmp(target, "/sys") || strcmp(type, "sysfs"))
+			continue;
+		/* The last mount on /sys is the one that is seen. */
+		snprintf(path, sizeof(path), "/run/netns/%s", source);
+		is_found = !strchr(source, '/') && !statfs(path, &at) && at.f_type == NSFS_MAGIC;
+		if (is_found)
+			snprintf(ret_name, 64, "%s", source);
+	}
+	fclose(mounts);
+	return is_found;
+}
+
+static int check_bpffs(void)
+{
+	struct statfs at;
+	char name[64];
+
+	if (is_netns_exec(name))
+		return xd_error_system(-ENOTSUP,
+				       BPFFS ": `ip netns exec %s` has mounted another /sys here; use "
+					     "`xdock -N %s` or `nsenter --net=/run/netns/%s`",
+				       name, name, name);
+	if (statfs(BPFFS, &at) || at.f_type != BPF_FS_MAGIC)
+		return xd_error_system(-ENOTSUP, BPFFS ": no bpffs is mounted here; do "
+						       "`mount -t bpf bpf " BPFFS "`");
+	return 0;
+}
+
+static int check_abi(const struct xd_instance *instance)
+{
+	char path[XD_PIN_PATH_LEN];
+	__u32 key = 0, version;
+	int fd, r;
+
+	fd = bpf_obj_get(xd_pin_path(instance, "xd_abi", path));
+	if (fd < 0)
+		return xd_error_system(-errno, "%s", path);
+	r = bpf_map_lookup_elem(fd, &key, &version) ? -errno : 0;
+	close(fd);
+	if (r)
+		return xd_error_system(r, "%s", path);
+	if (version != XD_ABI_VERSION)
+		return xd_error_system(-ENOTSUP,
+				       "%s: made by an xdock with map version %u, this one has %u; "
+				       "take it down with that one first",
+				       instance->pins, version, XD_ABI_VERSION);
+	return 0;
+}
+
+static int remove_directory(const char *path)
+{
+	char child[XD_PIN_PATH_LEN + 256];
+	struct dirent *entry;
+	DIR *directory;
+	int r = 0;
+
+	directory = opendir(path);
+	if (!directory)
+		return errno == ENOENT ? 0 : -errno;
+	while (!r && (entry = readdir(directory))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		snprintf(child, sizeof(child), "%s/%s", path, entry->d_name);
+		if (entry->d_type == DT_DIR)
+			r = remove_directory(child);
+		else if (unlink(child) && errno != ENOENT)
+			r = -errno;
+	}
+	closedir(directory);
+	if (!r && rmdir(path) && errno != ENOENT)
+		r = -errno;
+	return r;
+}
+
+static int look(struct xd_instance *instance)
+{
+	struct stat st;
+
+	instance->is_up = !stat(instance->pins, &st);
+	return instance->is_up ? check_abi(instance) : 0;
+}
+
+int xd_instance_open(const char *netns, struct xd_instance *ret_instance)
+{
+	struct xd_instance instance = { .netns_fd = -1 };
+	int r;
+
+	xd_log_begin();
+	if (geteuid())
+		return xd_error_system(-ENOTSUP, "xdock has to be run by root");
+	if (netns) {
+		r = xd_netns_open(netns, &instance.netns_fd);
+		if (r)
+			return r;
+		r = xd_netns_enter(instance.netns_fd);
+	} else {
+		r = xd_netns_open_self(&instance.netns_fd);
+		if (r)
+			return r;
+	}
+	if (!r)
+		r = xd_netns_cookie(&instance.cookie);
+	if (!r)
+		r = check_bpffs();
+	if (r)
+		goto close;
+
+	snprintf(instance.name, sizeof(instance.name), "net-%llu", instance.cookie);
+	snprintf(instance.pins, sizeof(instance.pins), BPFFS "/xdock/%s", instance.name);
+	snprintf(instance.run, sizeof(instance.run), "/run/xdock/%s", instance.name);
+	r = look(&instance);
+	if (r)
+		goto close;
+	*ret_instance = instance;
+	return 0;
+close:
+	close(instance.netns_fd);
+	return r;
+}
+
+void xd_instance_close(struct xd_instance *instance)
+{
+	if (instance->netns_fd >= 0)
+		close(instance->netns_fd);
+	instance->netns_fd = -1;
+}
+
+int xd_instance_lock(struct xd_instance *instance)
+{
+	char path[XD_PIN_PATH_LEN];
+	int r;
+
+	while (flock(instance->netns_fd, LOCK_EX)) {
+		if (errno != EINTR)
+			return xd_error_system(-errno, "%s: lock", instance->name);
+	}
+	snprintf(path, sizeof(path), "%s-new", instance->pins);
+	r = remove_directory(path);
+	if (r)
+		return xd_error_system(r, "%s", path);
+	snprintf(path, sizeof(path), "%s-old", instance->pins);
+	r = remove_directory(path);
+	if (r)
+		return xd_error_system(r, "%s", path);
+	return look(instance);
+}
+
+void xd_instance_unlock(struct xd_instance *instance)
+{
+	flock(instance->netns_fd, LOCK_UN);
+}
+
+int xd_instance_require_up(const struct xd_instance *instance)
+{
+	if (instance->is_up)
+		return 0;
+	return xd_error_missing("not up: no pins in %s; `xdock up` makes them", instance->pins);
+}
+
+const char *xd_pin_path(const struct xd_instance *instance, const char *name,
+			char buffer[XD_PIN_PATH_LEN])
+{
+	snprintf(buffer, XD_PIN_PATH_LEN, "%s/%s", instance->pins, name);
+	return buffer;
+}
+
+static int make_directory(const char *path)
+{
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return xd_error_system(-errno, "%s: make the directory", path);
+	return 0;
+}
+
+int xd_pin_prepare(const struct xd_instance *instance, char ret_directory[XD_PIN_PATH_LEN])
+{
+	char path[XD_PIN_PATH_LEN], folder[XD_PIN_PATH_LEN + 8];
+	int r;
+
+	r = make_directory(BPFFS "/xdock");
+	if (r)
+		return r;
+	snprintf(path, sizeof(path), "%s-new", instance->pins);
+	r = make_directory(path);
+	if (r)
+		return r;
+	snprintf(folder, sizeof(folder), "%s/prog", path);
+	r = make_directory(folder);
+	if (r)
+		return r;
+	snprintf(folder, sizeof(folder), "%s/link", path);
+	r = make_directory(folder);
+	if (r)
+		return r;
+	strcpy(ret_directory, path);
+	return 0;
+}
+
+int xd_pin_publish(struct xd_instance *instance)
+{
+	char path[XD_PIN_PATH_LEN];
+
+	snprintf(path, sizeof(path), "%s-new", instance->pins);
+	if (rename(path, instance->pins))
+		return xd_error_system(-errno, "%s: rename", path);
+	instance->is_up = true;
+	return 0;
+}
+
+int xd_pin_remove(struct xd_instance *instance)
+{
+	char path[XD_PIN_PATH_LEN];
+	int r;
+
+	snprintf(path, sizeof(path), "%s-old", instance->pins);
+	if (rename(instance->pins, path) && errno != ENOENT)
+		return xd_error_system(-errno, "%s: rename", instance->pins);
+	instance->is_up = false;
+	r = remove_directory(path);
+	if (r)
+		return xd_error_system(r, "%s: remove", path);
+	/* Other instances may live beside this one. */
+	rmdir(BPFFS "/xdock");
+	return 0;
+}

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Published ports: added, removed, listed.
+ *
+ * add: find every host port free and hold it -> reserve -> xd_port_rev -> xd_port -> let go
+ *
+ * The reverse rows come first, so that no packet goes in that could not come out. A kill leaves
+ * reverse rows without a port, which the next command removes, or some of the ports, which the
+ * same command completes. */
+#include "loader/port.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "include/limits.h"
+#include "include/local.h"
+#include "loader/error.h"
+#include "loader/network.h"
+#include "loader/reserve.h"
+#include "loader/step.h"
+#include "loader/table.h"
+
+/* A port that the kernel chose is refused by the index only if it was published since. */
+#define CHOICES 10
+
+#define PORT_TEXT_LEN 40
+
+static const char *protocol_name(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? "tcp" : "udp";
+}
+
+static const char *format_key(const struct xd_port_key *key, char text[PORT_TEXT_LEN])
+{
+	char address[INET_ADDRSTRLEN];
+
+	if (!key->address) {
+		snprintf(text, PORT_TEXT_LEN, "%u/%s", ntohs(key->port),
+			 protocol_name(key->protocol));
+		return text;
+	}
+	inet_ntop(AF_INET, &key->address, address, sizeof(address));
+	snprintf(text, PORT_TEXT_LEN, "%s:%u/%s", address, ntohs(key->port),
+		 protocol_name(key->protocol));
+	return text;
+}
+
+/* Everything that one command publishes. */
+struct batch {
+	const struct xd_instance *instance;
+	const struct xd_state *state;
+	const struct xd_endpoint_row *endpoint;
+	struct xd_port_index *index;
+	struct xd_hold hold;
+	__u32 mtu;
+	__u32 counter; /* of the spec at hand; 0: none yet */
+	__u32 last_counter; /* that this command took */
+	struct xd_port_row *rows; /* all of the specs, in their order */
+	size_t count;
+	struct xd_port_key *keys; /* those that are new */
+	struct xd_port *values;
+	size_t new_count;
+	struct xd_port_rev_key *rev_keys; /* those that are canonical */
+	struct xd_port_rev *revs;
+	size_t rev_count;
+	bool has_rev[2][65536]; /* UDP, TCP: container ports with a canonical mapping */
+};
+
+static int hold_error(int r, const struct xd_port_key *key)
+{
+	char text[PORT_TEXT_LEN], address[INET_ADDRSTRLEN];
+
+	format_key(key, text);
+	if (r == -EADDRINUSE)
+		return xd_error_system(-EBUSY, "port %s: in use by a process of this host", text);
+	if (r == -EADDRNOTAVAIL) {
+		inet_ntop(AF_INET, &key->address, address, sizeof(address));
+		return xd_error_system(-ENOTSUP, "port %s: %s is no address of this host", text,
+				       address);
+	}
+	return xd_error_system(r, "port %s", text);
+}
+
+static bool is_same(const struct batch *batch, const struct xd_port_row *row, __be16 port)
+{
+	return row->value.ifindex == batch->endpoint->ifindex && row->value.port == port;
+}
+
+static bool *has_rev(struct batch *batch, __u8 protocol, __be16 port)
+{
+	return &batch->has_rev[protocol == IPPROTO_TCP][ntohs(port)];
+}
+
+static void note_revs(struct batch *batch)
+{
+	for (size_t i = 0; i < batch->state->rev_count; i++) {
+		const struct xd_port_rev_key *key = &batch->state->revs[i].key;
+
+		if (key->address == batch->endpoint->value.address)
+			*has_rev(batch, key->protocol, key->port) = true;
+	}
+}
+
+/* One for each spec. The endpoint of this command may have no row in state, yet it has a counter. */
+static int take_counter(struct batch *batch)
+{
+	int r;
+
+	do {
+		r = xd_count_allocate(batch->instance, batch->state, batch->last_counter,
+				      &batch->counter);
+		batch->last_counter = batch->counter;
+	} while (!r && batch->counter == batch->endpoint->value.counter);
+	return r;
+}
+
+/* One more row of the batch. The first mapping of a container port is its canonical one. */
+static int take(struct batch *batch, const struct xd_port_key *key, __be16 port)
+{
+	const struct xd_endpoint *endpoint = &batch->endpoint->value;
+	bool is_canonical = !*has_rev(batch, key->protocol, port);
+	struct xd_port_row row = { .key = *key };
+	int r;
+
+	if (!batch->counter) {
+		r = take_counter(batch);
+		if (r)
+			return r;
+	}
+	row.value = (struct xd_port){
+		.address = endpoint->address,
+		.mask = endpoint->mask,
+		.port = port,
+		.flags = is_canonical ? XD_PORT_CANONICAL : 0,
+		.ifindex = batch->endpoint->ifindex,
+		.counter = batch->counter,
+		.mtu = batch->mtu,
+	};
+	memcpy(row.value.mac, endpoint->mac, sizeof(row.value.mac));
+	memcpy(row.value.gateway_mac, endpoint->gateway_mac, sizeof(row.value.gateway_mac));
+	memcpy(row.value.name, endpoint->name, sizeof(row.value.name));
+	r = xd_port_index_add(batch->index, &row);
+	if (r)
+		return xd_error_system(r, "port");
+	batch->keys[batch->new_count] = row.key;
+	batch->values[batch->new_count++] = row.value;
+	batch->rows[batch->count++] = row;
+	if (is_canonical) {
+		*has_rev(batch, key->protocol, port) = true;
+		batch->rev_keys[batch->rev_count] = (struct xd_port_rev_key){
+			.address = endpoint->address,
+			.port = port,
+			.protocol = key->protocol,
+		};
+		batch->revs[batch->rev_count++] = (struct xd_port_rev){
+			.address = key->address,
+			.port = key->port,
+			.counter = batch->counter,
+		};
+	}
+	return 0;
+}
+
+static int conflict_error(const struct xd_port_key *key, const struct xd_port_row *other)
+{
+	char text[PORT_TEXT_LEN], other_text[PORT_TEXT_LEN];
+
+	format_key(key, text);
+	if (!memcmp(key, &other->key, sizeof(*key)))
+		return xd_error_system(-EBUSY, "port %s: already published by %s", text,
+				       other->value.name);
+	format_key(&other->key, other_text);
+	return xd_error_system(-EBUSY, "port %s: %s is already published by %s", text, other_text,
+			       other->value.name);
+}
+
+/* Publish key, which is free or already what is wanted. Errors: -EBUSY, when is_try not
+ * recorded. */
+static int publish(struct batch *batch, const struct xd_port_key *key, __be16 port, bool is_try)
+{
+	const struct xd_port_row *other = xd_port_index_conflict(batch->index, key);
+	__u16 held;
+	int r;
+
+	if (other && !memcmp(&other->key, key, sizeof(*key)) && is_same(batch, other, port)) {
+		batch->rows[batch->count++] = *other;
+		return 0;
+	}
+	if (other)
+		return is_try ? -EBUSY : conflict_error(key, other);
+	r = xd_hold_port(&batch->hold, key->address, key->protocol, ntohs(key->port), &held);
+	if (r)
+		return is_try && r == -EADDRINUSE ? -EBUSY : hold_error(r, key);
+	return take(batch, key, port);
+}
+
+/* A mapping of this container port that a dynamic spec may mean, from an earlier command. */
+static const struct xd_port_row *find_dynamic(const struct batch *batch,
+					      const struct xd_spec *spec, __be16 port)
+{
+	for (size_t i = 0; i < batch->state->port_count; i++) {
+		const struct xd_port_row *row = &batch->state->ports[i];
+		__u16 host_port = ntohs(row->key.port);
+
+		if (!is_same(batch, row, port) || row->key.protocol != spec->protocol ||
+		    row->key.address != spec->address)
+			continue;
+		if (!spec->host_port ||
+		    (host_port >= spec->host_port && host_port <= spec->host_port_end))
+			return row;
+	}
+	return NULL;
+}
+
+/* Any host port that is free. */
+static int choose(struct batch *batch, const struct xd_spec *spec, __be16 port)
+{
+	struct xd_port_key key = { .address = spec->address, .protocol = spec->protocol };
+	__u16 chosen;
+	int r;
+
+	for (int i = 0; i < CHOICES; i++) {
+		r = xd_hold_port(&batch->hold, spec->address, spec->protocol, 0, &chosen);
+		if (r)
+			return hold_error(r, &key);
+		key.port = htons(chosen);
+		if (!xd_port_index_conflict(batch->index, &key))
+			return take(batch, &key, port);
+	}
+	return xd_error_system(-EBUSY, "port %u/%s: no host port is free", ntohs(port),
+			       protocol_name(spec->protocol));
+}
+
+/* The first host port of the range that is free. */
+static int choose_in_range(struct batch *batch, const struct xd_spec *spec, __be16 port)
+{
+	struct xd_port_key key = { .address = spec->address, .protocol = spec->protocol };
+	char text[XD_SPEC_TEXT_LEN];
+
+	for (unsigned int host = spec->host_port; host <= spec->host_port_end; host++) {
+		int r;
+
+		key.port = htons(host);
+		r = publish(batch, &key, port, true);
+		if (r != -EBUSY)
+			return r;
+	}
+	return xd_error_system(-EBUSY, "port spec %s: all host ports of the range are in use",
+			       xd_spec_format(spec, text));
+}
+
+static int add_spec(struct batch *batch, const struct xd_spec *spec)
+{
+	unsigned int count = xd_spec_count(spec);
+	int r = 0;
+
+	batch->counter = 0;
+	for (unsigned int i = 0; !r && i < count; i++) {
+		struct xd_port_key key = {
+			.address = spec->address,
+			.port = htons(spec->host_port + i),
+			.protocol = spec->protocol,
+		};
+		__be16 port = htons(spec->port + i);
+
+		if (xd_spec_is_dynamic(spec)) {
+			const struct xd_port_row *row = find_dynamic(batch, spec, port);
+
+			if (row)
+				batch->rows[batch->count++] = *row;
+			else
+				r = spec->host_port ? choose_in_range(batch, spec, port)
+						    : choose(batch, spec, port);
+		} else {
+			r = publish(batch, &key, port, false);
+		}
+	}
+	return r;
+}
+
+static int allocate(struct batch *batch, size_t count)
+{
+	batch->rows = calloc(count, sizeof(*batch->rows));
+	batch->keys = calloc(count, sizeof(*batch->keys));
+	batch->values = calloc(count, sizeof(*batch->values));
+	batch->rev_keys = calloc(count, sizeof(*batch->rev_keys));
+	batch->revs = calloc(count, sizeof(*batch->revs));
+	if (!batch->rows || !batch->keys || !batch->values || !batch->rev_keys || !batch->revs)
+		return xd_error_system(-ENOMEM, "%zu ports", count);
+	return 0;
+}
+
+static int write_rows(const struct batch *batch, void (*progress)(size_t done, size_t all))
+{
+	struct xd_error_saved saved;
+	int r;
+
+	r = xd_reserve_update(batch->instance, batch->state, batch->keys, batch->new_count);
+	if (!r)
+		r = xd_table_put_many(batch->instance, XD_TABLE_PORT_REV, batch->rev_keys,
+				      batch->revs, batch->rev_count, NULL);
+	if (!r)
+		r = xd_table_put_many(batch->instance, XD_TABLE_PORT, batch->keys, batch->values,
+				      batch->new_count, progress);
+	if (!r)
+		return 0;
+	xd_error_save(&saved);
+	xd_table_delete_many(batch->instance, XD_TABLE_PORT, batch->keys, batch->new_count);
+	xd_table_delete_many(batch->instance, XD_TABLE_PORT_REV, batch->rev_keys,
+			     batch->rev_count);
+	xd_reserve_update(batch->instance, batch->state, NULL, 0);
+	xd_error_restore(&saved);
+	return r;
+}
+
+/* The bind() of a wildcard asks for every address that ports are published on. */
+static int add_locals(const struct batch *batch)
+{
+	static const struct xd_local unproved;
+	struct xd_local found;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < batch->new_count; i++) {
+		__be32 address = batch->keys[i].address;
+
+		if (!address || (i && address == batch->keys[i - 1].address))
+			continue;
+		r = xd_table_get(batch->instance, XD_TABLE_LOCAL, &address, &found);
+		if (r == -ENOENT)
+			r = xd_table_put(batch->instance, XD_TABLE_LOCAL, &address, &unproved);
+	}
+	return r;
+}
+
+int xd_port_add(const struct xd_instance *instance, const struct xd_state *state,
+		const struct xd_endpoint_row *endpoint, const struct xd_spec *specs,
+		size_t spec_count, void (*progress)(size_t done, size_t all),
+		struct xd_port_row **ret_rows, size_t *ret_count)
+{
+	struct batch *batch;
+	struct xd_network network = {};
+	size_t count = 0, room = XD_PORT_MAX;
+	int r;
+
+	for (size_t i = 0; i < spec_count; i++)
+		count += xd_spec_count(&specs[i]);
+	r = xd_table_get(instance, XD_TABLE_NETWORK, &endpoint->value.bridge, &network);
+	if (r && r != -ENOENT)
+		return r;
+	batch = calloc(1, sizeof(*batch));
+	if (!batch)
+		return xd_error_system(-ENOMEM, "%zu ports", count);
+	batch->instance = instance;
+	batch->state = state;
+	batch->endpoint = endpoint;
+	batch->mtu = network.mtu;
+	note_revs(batch);
+	xd_hold_expect(count);
+	r = xd_port_index_new(state, &batch->index);
+	if (r)
+		r = xd_error_system(r, "port");
+	if (!r)
+		r = allocate(batch, count);
+	for (size_t i = 0; !r && i < spec_count; i++)
+		r = add_spec(batch, &specs[i]);
+	if (!r && instance->is_up)
+		r = xd_table_room(instance, XD_TABLE_PORT, &room);
+	if (!r && state->port_count + batch->new_count > room)
+		r = xd_table_full(XD_TABLE_PORT);
+	if (!r && batch->new_count &&
+	    xd_step("publish %zu ports of container %s", batch->new_count, endpoint->value.name)) {
+		r = add_locals(batch);
+		if (!r)
+			r = write_rows(batch, progress);
+	}
+	if (!r && ret_rows) {
+		*ret_rows = batch->rows;
+		*ret_count = batch->count;
+		batch->rows = NULL;
+	}
+	xd_hold_release(&batch->hold);
+	xd_port_index_free(batch->index);
+	free(batch->rows);
+	free(batch->keys);
+	free(batch->values);
+	free(batch->rev_keys);
+	free(batch->revs);
+	free(batch);
+	return r;
+}
+
+/* "8761" alone names a host port here: a withdrawn port is known by the host's side. */
+static bool is_meant(const struct xd_spec *spec, const struct xd_port_row *row)
+{
+	__u16 host_port = ntohs(row->key.port), port = ntohs(row->value.port);
+	__u16 first = spec->host_port ? spec->host_port : spec->port;
+	__u16 last = spec->host_port ? spec->host_port_end : spec->port_end;
+
+	if (row->key.protocol != spec->protocol || host_port < first || host_port > last)
+		return false;
+	if (spec->address && row->key.address != spec->address)
+		return false;
+	if (!spec->host_port)
+		return true;
+	if (xd_spec_is_dynamic(spec))
+		return port == spec->port;
+	return port - spec->port == host_port - spec->host_port;
+}
+
+int xd_port_remove(const struct xd_instance *instance, const struct xd_state *state,
+		   const struct xd_spec *specs, size_t spec_count, size_t *ret_removed)
+{
+	struct xd_port_key *keys = calloc(state->port_count + 1, sizeof(*keys));
+	size_t count = 0;
+	int r = 0;
+
+	if (!keys)
+		return xd_error_system(-ENOMEM, "ports");
+	for (size_t i = 0; i < state->port_count; i++) {
+		bool is_found = false;
+
+		for (size_t j = 0; !is_found && j < spec_count; j++)
+			is_found = is_meant(&specs[j], &state->ports[i]);
+		if (is_found)
+			keys[count++] = state->ports[i].key;
+	}
+	if (count && xd_step("withdraw %zu ports", count))
+		r = xd_table_delete_many(instance, XD_TABLE_PORT, keys, count);
+	free(keys);
+	if (!r)
+		*ret_removed = count;
+	return r;
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct xd_port_key *x = &((const struct xd_port_row *)a)->key;
+	const struct xd_port_key *y = &((const struct xd_port_row *)b)->key;
+	__u32 x_address = ntohl(x->address), y_address = ntohl(y->address);
+
+	if (x_address != y_address)
+		return x_address < y_address ? -1 : 1;
+	if (x->protocol != y->protocol)
+		return x->protocol - y->protocol;
+	return ntohs(x->port) - ntohs(y->port);
+}
+
+static bool is_next(const struct xd_port_range *range, const struct xd_port_row *row)
+{
+	return row->key.address == range->address && row->key.protocol == range->protocol &&
+	       row->value.ifindex == range->ifindex && row->value.counter == range->counter &&
+	       ntohs(row->key.port) == range->host_port_end + 1 &&
+	       ntohs(row->value.port) == range->port_end + 1 &&
+	       !(row->value.flags & XD_PORT_CANONICAL) == !range->is_canonical;
+}
+
+int xd_port_ranges(const struct xd_port_row *rows, size_t count, struct xd_port_range **ret_ranges,
+		   size_t *ret_count)
+{
+	struct xd_port_row *sorted = calloc(count + 1, sizeof(*sorted));
+	struct xd_port_range *ranges = calloc(count + 1, sizeof(*ranges));
+	size_t n = 0;
+
+	if (!sorted || !ranges) {
+		free(sorted);
+		free(ranges);
+		return xd_error_system(-ENOMEM, "%zu ports", count);
+	}
+	memcpy(sorted, rows, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), compare_rows);
+	for (size_t i = 0; i < count; i++) {
+		const struct xd_port_row *row = &sorted[i];
+
+		if (n && is_next(&ranges[n - 1], row)) {
+			ranges[n - 1].host_port_end++;
+			ranges[n - 1].port_end++;
+			continue;
+		}
+		ranges[n] = (struct xd_port_range){
+			.address = row->key.address,
+			.host_port = ntohs(row->key.port),
+			.host_port_end = ntohs(row->key.port),
+			.container_address = row->value.address,
+			.port = ntohs(row->value.port),
+			.port_end = ntohs(row->value.port),
+			.protocol = row->key.protocol,
+			.is_canonical = row->value.flags & XD_PORT_CANONICAL,
+			.counter = row->value.counter,
+			.ifindex = row->value.ifindex,
+		};
+		memcpy(ranges[n].name, row->value.name, sizeof(ranges[n].name));
+		n++;
+	}
+	free(sorted);
+	*ret_ranges = ranges;
+	*ret_count = n;
+	return 0;
+}

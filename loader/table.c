@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Typed access to the pinned maps. */
+#include "loader/table.h"
+
+#include <assert.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "include/limits.h"
+#include "include/local.h"
+#include "include/undo.h"
+#include "include/uplink.h"
+#include "loader/error.h"
+#include "loader/step.h"
+
+/* Rows of one bpf(2) batch: long enough to cost nothing, short enough to show progress. */
+#define BATCH 1024
+
+struct table {
+	const char *name;
+	size_t key_size;
+	size_t value_size;
+	const char *full; /* what to do about a full map */
+};
+
+static const struct table tables[XD_TABLE_MAX] = {
+	[XD_TABLE_NETWORK] = { "xd_network", sizeof(__u32), sizeof(struct xd_network), NULL },
+	[XD_TABLE_UPLINK] = { "xd_uplink", sizeof(__u32), sizeof(struct xd_uplink), NULL },
+	[XD_TABLE_ENDPOINT] = { "xd_endpoint", sizeof(__u32), sizeof(struct xd_endpoint), NULL },
+	[XD_TABLE_ADDRESS] = { "xd_address", sizeof(struct xd_address_key),
+			       sizeof(struct xd_address), NULL },
+	[XD_TABLE_DEVICE] = { "xd_device", sizeof(__u32), sizeof(__u32), NULL },
+	[XD_TABLE_PORT] = { "xd_port", sizeof(struct xd_port_key), sizeof(struct xd_port),
+			    "`xdock up --max-ports N` makes it larger" },
+	[XD_TABLE_PORT_REV] = { "xd_port_rev", sizeof(struct xd_port_rev_key),
+				sizeof(struct xd_port_rev),
+				"`xdock up --max-ports N` makes it larger" },
+	[XD_TABLE_LOCAL] = { "xd_local", sizeof(__be32), sizeof(struct xd_local), NULL },
+	[XD_TABLE_UNDO] = { "xd_undo", sizeof(struct xd_undo_key), sizeof(struct xd_undo), NULL },
+};
+
+/* A map is opened once; an instance is one process' only one. */
+static int open_map(const struct xd_instance *instance, const char *name, int *fd)
+{
+	char path[XD_PIN_PATH_LEN];
+
+	if (*fd > 0)
+		return 0;
+	*fd = bpf_obj_get(xd_pin_path(instance, name, path));
+	if (*fd < 0)
+		return xd_error_system(-errno, "%s", path);
+	return 0;
+}
+
+static int open_table(const struct xd_instance *instance, enum xd_table table, int *ret_fd)
+{
+	static int fds[XD_TABLE_MAX];
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+	bool is_new = fds[table] <= 0;
+	int r;
+
+	r = open_map(instance, tables[table].name, &fds[table]);
+	if (r)
+		return r;
+	if (is_new && !bpf_obj_get_info_by_fd(fds[table], &info, &length)) {
+		assert(info.key_size == tables[table].key_size);
+		assert(info.value_size == tables[table].value_size);
+	}
+	*ret_fd = fds[table];
+	return 0;
+}
+
+static int table_error(int r, enum xd_table table)
+{
+	if (r == -E2BIG || r == -ENOSPC)
+		return xd_error_system(-EBUSY, "%s: the map is full%s%s", tables[table].name,
+				       tables[table].full ? "; " : "",
+				       tables[table].full ? tables[table].full : "");
+	return xd_error_system(r, "%s", tables[table].name);
+}
+
+int xd_table_get(const struct xd_instance *instance, enum xd_table table, const void *key,
+		 void *ret_value)
+{
+	int fd, r;
+
+	if (!instance->is_up)
+		return -ENOENT;
+	r = open_table(instance, table, &fd);
+	if (r)
+		return r;
+	if (!bpf_map_lookup_elem(fd, key, ret_value))
+		return 0;
+	return errno == ENOENT ? -ENOENT : table_error(-errno, table);
+}
+
+int xd_table_put(const struct xd_instance *instance, enum xd_table table, const void *key,
+		 const void *value)
+{
+	int fd, r;
+
+	if (xd_step_is_dry_run())
+		return 0;
+	r = open_table(instance, table, &fd);
+	if (r)
+		return r;
+	return bpf_map_update_elem(fd, key, value, BPF_ANY) ? table_error(-errno, table) : 0;
+}
+
+int xd_table_delete(const struct xd_instance *instance, enum xd_table table, const void *key)
+{
+	int fd, r;
+
+	if (xd_step_is_dry_run())
+		return 0;
+	r = open_table(instance, table, &fd);
+	if (r)
+		return r;
+	if (bpf_map_delete_elem(fd, key) && errno != ENOENT)
+		return table_error(-errno, table);
+	return 0;
+}
+
+int xd_table_put_many(const struct xd_instance *instance, enum xd_table table, const void *keys,
+		      const void *values, size_t count, void (*progress)(size_t done, size_t all))
+{
+	const struct table *t = &tables[table];
+	size_t done = 0;
+	int fd, r;
+
+	if (xd_step_is_dry_run())
+		return 0;
+	r = open_table(instance, table, &fd);
+	if (r)
+		return r;
+	while (done < count) {
+		__u32 n = count - done < BATCH ? count - done : BATCH;
+
+		if (bpf_map_update_batch(fd, (const char *)keys + done * t->key_size,
+					 (const char *)values + done * t->value_size, &n, NULL))
+			return table_error(-errno, table);
+		done += n;
+		if (progress)
+			progress(done, count);
+	}
+	return 0;
+}
+
+int xd_table_delete_many(const struct xd_instance *instance, enum xd_table table, const void *keys,
+			 size_t count)
+{
+	const struct table *t = &tables[table];
+	size_t done = 0;
+	int fd, r;
+
+	if (xd_step_is_dry_run())
+		return 0;
+	r = open_table(instance, table, &fd);
+	if (r)
+		return r;
+	while (done < count) {
+		__u32 n = count - done < BATCH ? count - done : BATCH;
+
+		/* A key that is gone already ends the batch there; it is passed over. */
+		if (bpf_map_delete_batch(fd, (const char *)keys + done * t->key_size, &n, NULL)) {
+			if (errno != ENOENT)
+				return table_error(-errno, table);
+			n++;
+		}
+		done += n;
+	}
+	return 0;
+}
+
+/* Whole buckets at a time, so that rows that come and go meanwhile neither repeat the others nor
+ * hide them. */
+int xd_table_read(const struct xd_instance *instance, enum xd_table table, void **ret_keys,
+		  void **ret_values, size_t *ret_count)
+{
+	const struct table *t = &tables[table];
+	char *keys = NULL, *values = NULL;
+	size_t count = 0, room = 0;
+	__u32 cursor, chunk = BATCH;
+	bool is_first = true;
+	int fd, r;
+
+	if (!instance->is_up) {
+		*ret_keys = *ret_values = NULL;
+		*ret_count = 0;
+		return 0;
+	}
+	r = open_table(instance, table, &fd);
+	if (r)
+		return r;
+	for (;;) {
+		__u32 n = chunk;
+		char *more;
+
+		if (count + n > room) {
+			room = (count + n) * 2;
+			more = realloc(keys, room * t->key_size);
+			if (more)
+				keys = more;
+			else
+				goto no_memory;
+			more = realloc(values, room * t->value_size);
+			if (more)
+				values = more;
+			else
+				goto no_memory;
+		}
+		r = bpf_map_lookup_batch(fd, is_first ? NULL : &cursor, &cursor,
+					 keys + count * t->key_size,
+					 values + count * t->value_size, &n, NULL);
+		if (r && errno == ENOSPC) {
+			/* One bucket alone has more rows. */
+			chunk *= 2;
+			continue;
+		}
+		if (r && errno != ENOENT) {
+			r = table_error(-errno, table);
+			goto free;
+		}
+		count += n;
+		is_first = false;
+		if (r)
+			break;
+	}
+	*ret_keys = keys;
+	*ret_values = values;
+	*ret_count = count;
+	return 0;
+no_memory:
+	r = xd_error_system(-ENOMEM, "%s", t->name);
+free:
+	free(keys);
+	free(values);
+	return r;
+}
+
+int xd_table_room(const struct xd_instance *instance, enum xd_table table, size_t *ret_room)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+	int fd, r;
+
+	r = open_table(instance, table, &fd);
+	if (r)
+		return r;
+	if (bpf_obj_get_info_by_fd(fd, &info, &length))
+		return table_error(-errno, table);
+	*ret_room = info.max_entries;
+	return 0;
+}
+
+int xd_table_full(enum xd_table table)
+{
+	return table_error(-E2BIG, table);
+}
+
+/* One row of a per-CPU array, summed. Its values are padded to 8 bytes, which all of ours are. */
+static int sum_row(int fd, const char *name, __u32 key, __u64 *ret_sums, size_t words)
+{
+	int cpus = libbpf_num_possible_cpus();
+	__u64 *values;
+
+	if (cpus < 0)
+		return xd_error_system(cpus, "count the CPUs");
+	values = calloc(cpus, words * sizeof(*values));
+	if (!values)
+		return xd_error_system(-ENOMEM, "%s", name);
+	if (bpf_map_lookup_elem(fd, &key, values)) {
+		free(values);
+		return xd_error_system(-errno, "%s", name);
+	}
+	for (size_t word = 0; word < words; word++) {
+		ret_sums[word] = 0;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			ret_sums[word] += values[cpu * words + word];
+	}
+	free(values);
+	return 0;
+}
+
+static int count_fd;
+static int drop_fd;
+
+int xd_count_read(const struct xd_instance *instance, __u32 counter,
+		  struct xd_count ret_count[XD_COUNT_DIRECTIONS])
+{
+	int r = open_map(instance, "xd_count", &count_fd);
+
+	for (__u32 direction = 0; !r && direction < XD_COUNT_DIRECTIONS; direction++) {
+		__u64 sums[2];
+
+		r = sum_row(count_fd, "xd_count", counter * XD_COUNT_DIRECTIONS + direction, sums,
+			    2);
+		if (!r)
+			ret_count[direction] =
+				(struct xd_count){ .packets = sums[0], .bytes = sums[1] };
+	}
+	return r;
+}
+
+static int reset_counter(const struct xd_instance *instance, __u32 counter)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct xd_count *zero;
+	int r;
+
+	if (cpus < 0)
+		return xd_error_system(cpus, "count the CPUs");
+	r = open_map(instance, "xd_count", &count_fd);
+	if (r)
+		return r;
+	zero = calloc(cpus, sizeof(*zero));
+	if (!zero)
+		return xd_error_system(-ENOMEM, "xd_count");
+	for (__u32 direction = 0; !r && direction < XD_COUNT_DIRECTIONS; direction++) {
+		__u32 key = counter * XD_COUNT_DIRECTIONS + direction;
+
+		if (bpf_map_update_elem(count_fd, &key, zero, BPF_ANY))
+			r = xd_error_system(-errno, "xd_count");
+	}
+	free(zero);
+	return r;
+}
+
+int xd_drop_read(const struct xd_instance *instance, __u64 ret_drops[XD_DROP_MAX])
+{
+	int r = open_map(instance, "xd_drop", &drop_fd);
+
+	for (__u32 reason = 0; !r && reason < XD_DROP_MAX; reason++)
+		r = sum_row(drop_fd, "xd_drop", reason, &ret_drops[reason], 1);
+	return r;
+}
+
+int xd_reserved_get(const struct xd_instance *instance, struct xd_reserved *ret_reserved)
+{
+	static int fd;
+	__u32 key = 0;
+	int r = open_map(instance, "xd_reserved", &fd);
+
+	if (r)
+		return r;
+	return bpf_map_lookup_elem(fd, &key, ret_reserved) ? xd_error_system(-errno, "xd_reserved")
+							    : 0;
+}
+
+int xd_reserved_put(const struct xd_instance *instance, const struct xd_reserved *reserved)
+{
+	static int fd;
+	__u32 key = 0;
+	int r = open_map(instance, "xd_reserved", &fd);
+
+	if (r)
+		return r;
+	return bpf_map_update_elem(fd, &key, reserved, BPF_ANY)
+		       ? xd_error_system(-errno, "xd_reserved")
+		       : 0;
+}
+
+int xd_count_allocate(const struct xd_instance *instance, const struct xd_state *state,
+		      __u32 above, __u32 *ret_counter)
+{
+	bool *is_used = calloc(XD_COUNTER_MAX, sizeof(*is_used));
+	__u32 counter;
+	int r = 0;
+
+	if (!is_used)
+		return xd_error_system(-ENOMEM, "xd_count");
+	for (size_t i = 0; i < state->endpoint_count; i++)
+		is_used[state->endpoints[i].value.counter % XD_COUNTER_MAX] = true;
+	for (size_t i = 0; i < state->port_count; i++)
+		is_used[state->ports[i].value.counter % XD_COUNTER_MAX] = true;
+	for (counter = above + 1; counter < XD_COUNTER_MAX && is_used[counter]; counter++)
+		;
+	free(is_used);
+	if (counter >= XD_COUNTER_MAX)
+		return xd_error_system(-EBUSY, "xd_count: all %u counters are in use",
+				       XD_COUNTER_MAX - 1);
+	if (instance->is_up && !xd_step_is_dry_run())
+		r = reset_counter(instance, counter);
+	if (!r)
+		*ret_counter = counter;
+	return r;
+}
+
+/* The global data of the programs, mapped. */
+static void *map_data(const struct xd_instance *instance, const char *name, size_t size)
+{
+	void *data;
+	int fd = 0;
+
+	if (open_map(instance, name, &fd))
+		return NULL;
+	data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (data == MAP_FAILED) {
+		xd_error_system(-errno, "%s: map it", name);
+		data = NULL;
+	}
+	close(fd);
+	return data;
+}
+
+struct xd_host *xd_host_map(const struct xd_instance *instance)
+{
+	static struct xd_host *host;
+
+	if (!host)
+		host = map_data(instance, "xd_host", sizeof(*host));
+	return host;
+}
+
+struct xd_subnet *xd_subnet_map(const struct xd_instance *instance)
+{
+	static struct xd_subnet *subnets;
+
+	if (!subnets)
+		subnets = map_data(instance, "xd_subnet", XD_SUBNET_MAX * sizeof(*subnets));
+	return subnets;
+}
+
+/* Keys and values of one table, joined into an array of ROW structs. */
+#define READ_ROWS(instance, table, rows, count, key_type, value_type, key_field)                   \
+	({                                                                                         \
+		key_type *keys_ = NULL;                                                            \
+		value_type *values_ = NULL;                                                        \
+		size_t count_ = 0;                                                                 \
+		int r_ = xd_table_read(instance, table, (void **)&keys_, (void **)&values_,        \
+				       &count_);                                                   \
+                                                                                                   \
+		(rows) = r_ ? NULL : calloc(count_ ? count_ : 1, sizeof(*(rows)));                 \
+		if (!r_ && !(rows))                                                                \
+			r_ = xd_error_system(-ENOMEM, "%s", tables[table].name);                   \
+		for (size_t i_ = 0; !r_ && i_ < count_; i_++) {                                    \
+			(rows)[i_].key_field = keys_[i_];                                          \
+			(rows)[i_].value = values_[i_];                                            \
+		}                                                                                  \
+		(count) = r_ ? 0 : count_;                                                         \
+		free(keys_);                                                                       \
+		free(values_);                                                                     \
+		r_;                                                                                \
+	})
+
+int xd_state_read(const struct xd_instance *instance, struct xd_state *ret_state)
+{
+	struct xd_state state = {};
+	int r;
+
+	r = READ_ROWS(instance, XD_TABLE_ENDPOINT, state.endpoints, state.endpoint_count, __u32,
+		      struct xd_endpoint, ifindex);
+	if (!r)
+		r = READ_ROWS(instance, XD_TABLE_ADDRESS, state.addresses, state.address_count,
+			      struct xd_address_key, struct xd_address, key);
+	if (!r)
+		r = READ_ROWS(instance, XD_TABLE_PORT, state.ports, state.port_count,
+			      struct xd_port_key, struct xd_port, key);
+	if (!r)
+		r = READ_ROWS(instance, XD_TABLE_PORT_REV, state.revs, state.rev_count,
+			      struct xd_port_rev_key, struct xd_port_rev, key);
+	for (size_t i = 0; !r && i < state.endpoint_count; i++) {
+		__u32 device;
+
+		r = xd_table_get(instance, XD_TABLE_DEVICE, &state.endpoints[i].ifindex, &device);
+		state.endpoints[i].is_alive = !r;
+		if (r == -ENOENT)
+			r = 0;
+	}
+	if (r) {
+		xd_state_free(&state);
+		return r;
+	}
+	*ret_state = state;
+	return 0;
+}
+
+void xd_state_free(struct xd_state *state)
+{
+	free(state->endpoints);
+	free(state->addresses);
+	free(state->ports);
+	free(state->revs);
+	*state = (struct xd_state){};
+}
+
+/* Split rows into the arrays that the batch operations want. */
+#define PUT_ROWS(instance, table, rows, count)                                                     \
+	({                                                                                         \
+		typeof((rows)->key) *keys_ = calloc((count) + 1, sizeof(*keys_));                  \
+		typeof((rows)->value) *values_ = calloc((count) + 1, sizeof(*values_));            \
+		int r_ = keys_ && values_ ? 0                                                      \
+					  : xd_error_system(-ENOMEM, "%s", tables[table].name);    \
+                                                                                                   \
+		for (size_t i_ = 0; !r_ && i_ < (count); i_++) {                                   \
+			keys_[i_] = (rows)[i_].key;                                                \
+			values_[i_] = (rows)[i_].value;                                            \
+		}                                                                                  \
+		if (!r_)                                                                           \
+			r_ = xd_table_put_many(instance, table, keys_, values_, count, NULL);      \
+		free(keys_);                                                                       \
+		free(values_);                                                                     \
+		r_;                                                                                \
+	})
+
+static int apply(const struct xd_instance *instance, const struct xd_operations *operations)
+{
+	const struct xd_operations *o = operations;
+	int r;
+
+	r = xd_table_delete_many(instance, XD_TABLE_PORT, o->port_delete, o->port_delete_count);
+	if (!r)
+		r = xd_table_delete_many(instance, XD_TABLE_PORT_REV, o->rev_delete,
+					 o->rev_delete_count);
+	if (!r)
+		r = xd_table_delete_many(instance, XD_TABLE_ADDRESS, o->address_delete,
+					 o->address_delete_count);
+	if (!r)
+		r = xd_table_delete_many(instance, XD_TABLE_ENDPOINT, o->endpoint_delete,
+					 o->endpoint_delete_count);
+	if (!r)
+		r = PUT_ROWS(instance, XD_TABLE_ADDRESS, o->address_put, o->address_put_count);
+	if (!r)
+		r = PUT_ROWS(instance, XD_TABLE_PORT_REV, o->rev_put, o->rev_put_count);
+	if (!r)
+		r = PUT_ROWS(instance, XD_TABLE_PORT, o->port_put, o->port_put_count);
+	return r;
+}
+
+int xd_state_heal(const struct xd_instance *instance, struct xd_state *ret_state)
+{
+	struct xd_operations operations = {};
+	struct xd_state state = {};
+	int r;
+
+	r = xd_state_read(instance, &state);
+	if (r)
+		return r;
+	r = xd_reconcile(&state, &operations);
+	if (r)
+		goto free;
+	if (!xd_operations_is_empty(&operations) &&
+	    xd_step("remove %zu ports and %zu containers that are gone from the maps, mend %zu rows",
+		    operations.port_delete_count, operations.endpoint_delete_count,
+		    operations.rev_delete_count + operations.address_delete_count +
+			    operations.address_put_count + operations.rev_put_count +
+			    operations.port_put_count)) {
+		r = apply(instance, &operations);
+		xd_state_free(&state);
+		if (!r)
+			r = xd_state_read(instance, &state);
+	}
+free:
+	xd_operations_free(&operations);
+	if (r)
+		xd_state_free(&state);
+	else
+		*ret_state = state;
+	return r;
+}

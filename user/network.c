@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* xdock up, xdock down */
+#include "loader/network.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "include/limits.h"
+#include "loader/error.h"
+#include "loader/log.h"
+#include "loader/spec.h"
+#include "loader/step.h"
+#include "user/command.h"
+#include "user/output.h"
+
+/* 68: RFC 791; room for a port must be there, and the kernel keeps maps below this. */
+#define MTU_MIN 68
+#define MTU_MAX 65535
+#define MAX_PORTS_MAX 1048576
+
+static const struct option up_options[] = {
+	{ "subnet", required_argument, NULL, 's' }, { "uplink", required_argument, NULL, 'u' },
+	{ "mtu", required_argument, NULL, 'm' },    { "max-ports", required_argument, NULL, 'p' },
+	{},
+};
+
+/* "172.17.0.0/16": the bridge is its first address; one with host bits is the bridge's own. */
+static int parse_subnet(const char *text, struct xd_network_options *options)
+{
+	__be32 address, mask;
+	int r;
+
+	r = xd_spec_parse_cidr(text, &address, &mask);
+	if (r)
+		return r;
+	if (!(address & ~mask))
+		address = htonl(ntohl(address) + 1);
+	if ((address | mask) == 0xffffffff)
+		return xd_error_usage("subnet %s: is the broadcast address of its subnet", text);
+	options->address = address;
+	options->mask = mask;
+	return 0;
+}
+
+static int parse_up(int argc, char **argv, struct xd_network_options *options,
+		    const char **uplinks)
+{
+	unsigned long number;
+	int option, r = 0;
+
+	while (!r && (option = command_option(argc, argv, ":", up_options)) != -1) {
+		switch (option) {
+		case 's':
+			r = parse_subnet(optarg, options);
+			break;
+		case 'u':
+			uplinks[options->uplink_count++] = optarg;
+			break;
+		case 'm':
+			r = xd_spec_parse_number("mtu", optarg, MTU_MIN, MTU_MAX, &number);
+			if (!r)
+				options->mtu = number;
+			break;
+		case 'p':
+			r = xd_spec_parse_number("max-ports", optarg, 1, MAX_PORTS_MAX, &number);
+			if (!r)
+				options->max_ports = number;
+			break;
+		default:
+			r = -EINVAL;
+		}
+	}
+	if (!r)
+		r = command_words(argc, argv, 0, 1);
+	if (!r && optind < argc)
+		options->bridge = argv[optind];
+	return r;
+}
+
+int up(struct xd_instance *instance, int argc, char **argv, int *status)
+{
+	const char **uplinks = calloc(argc, sizeof(*uplinks));
+	struct xd_network_options options = { .bridge = XD_NETWORK_DEFAULT, .uplinks = uplinks };
+	struct xd_network network;
+	__u32 ifindex;
+	int r;
+
+	(void)status;
+	if (!uplinks)
+		return xd_error_system(-ENOMEM, "up");
+	parse_subnet("172.17.0.0/16", &options);
+	r = parse_up(argc, argv, &options, uplinks);
+	if (!r)
+		r = xd_network_up(instance, &options);
+	free(uplinks);
+	if (r)
+		fputs(xd_log(), stderr);
+	if (r || xd_step_is_dry_run())
+		return r;
+
+	r = xd_network_find(instance, options.bridge, &ifindex, &network);
+	if (!r) {
+		struct json_object *object = json_object_new_object();
+
+		output_add_text(object, "bridge", network.name);
+		output_add_cidr(object, "address", network.gateway, network.mask);
+		output_add_number(object, "mtu", network.mtu);
+		output_object("network", object);
+	}
+	return r;
+}
+
+int down(struct xd_instance *instance, int argc, char **argv, int *status)
+{
+	int r;
+
+	(void)status;
+	if (command_option(argc, argv, ":", (struct option[]){ {} }) != -1)
+		return -EINVAL;
+	r = command_words(argc, argv, 0, 1);
+	return r ? r : xd_network_down(instance, optind < argc ? argv[optind] : XD_NETWORK_DEFAULT);
+}

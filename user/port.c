@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* xdock port add, rm, list */
+#include "loader/port.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "loader/endpoint.h"
+#include "loader/error.h"
+#include "loader/network.h"
+#include "loader/reserve.h"
+#include "loader/step.h"
+#include "loader/table.h"
+#include "user/command.h"
+#include "user/output.h"
+#include "user/port.h"
+
+static const struct option no_options[] = { {} };
+
+int port_parse(char **words, size_t count, struct xd_spec *ret_specs)
+{
+	for (size_t i = 0; i < count; i++) {
+		int r = xd_spec_parse(words[i], &ret_specs[i]);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static void add_range(struct json_object *row, const char *key, __u16 first, __u16 last)
+{
+	char text[16];
+
+	if (first == last) {
+		output_add_number(row, key, first);
+		return;
+	}
+	snprintf(text, sizeof(text), "%u-%u", first, last);
+	output_add_text(row, key, text);
+}
+
+struct json_object *port_row(const struct xd_port_range *range)
+{
+	struct json_object *row = json_object_new_object();
+
+	output_add_address(row, "host", range->address);
+	add_range(row, "host_port", range->host_port, range->host_port_end);
+	output_add_text(row, "protocol", range->protocol == IPPROTO_TCP ? "tcp" : "udp");
+	output_add_text(row, "container", range->name);
+	output_add_address(row, "address", range->container_address);
+	add_range(row, "port", range->port, range->port_end);
+	json_object_object_add(row, "canonical", json_object_new_boolean(range->is_canonical));
+	return row;
+}
+
+int port_table(const struct xd_port_row *rows, size_t count)
+{
+	static const char *const columns[] = { "host",	  "host_port", "protocol",  "container",
+					       "address", "port",      "canonical", NULL };
+	struct json_object *array;
+	struct xd_port_range *ranges;
+	size_t n;
+	int r;
+
+	r = xd_port_ranges(rows, count, &ranges, &n);
+	if (r)
+		return r;
+	array = json_object_new_array();
+	for (size_t i = 0; i < n; i++)
+		json_object_array_add(array, port_row(&ranges[i]));
+	output_table("ports", array, columns);
+	free(ranges);
+	return 0;
+}
+
+static int add_to(struct xd_instance *instance, const char *name, const struct xd_spec *specs,
+		  size_t count)
+{
+	const struct xd_endpoint_row *endpoint;
+	struct xd_port_row *rows = NULL;
+	struct xd_rtnl *rtnl = NULL;
+	struct xd_state state = {};
+	size_t row_count;
+	int r;
+
+	r = xd_rtnl_open(-1, &rtnl);
+	if (!r)
+		r = xd_endpoint_heal(instance, rtnl, &state);
+	if (!r)
+		r = xd_network_refresh(instance, rtnl, &state);
+	if (!r)
+		r = xd_endpoint_find(&state, name, &endpoint);
+	if (!r)
+		r = xd_port_add(instance, &state, endpoint, specs, count, output_progress, &rows,
+				&row_count);
+	if (!r && !xd_step_is_dry_run())
+		r = port_table(rows, row_count);
+	free(rows);
+	xd_state_free(&state);
+	xd_rtnl_close(rtnl);
+	return r;
+}
+
+static int add(struct xd_instance *instance, int argc, char **argv, int *status)
+{
+	struct xd_spec *specs;
+	size_t count;
+	int r;
+
+	(void)status;
+	if (command_option(argc, argv, ":", no_options) != -1)
+		return -EINVAL;
+	r = command_words(argc, argv, 2, argc);
+	if (r)
+		return r;
+	count = argc - optind - 1;
+	specs = calloc(count, sizeof(*specs));
+	if (!specs)
+		return xd_error_system(-ENOMEM, "port add");
+	r = port_parse(argv + optind + 1, count, specs);
+	if (!r)
+		r = add_to(instance, argv[optind], specs, count);
+	free(specs);
+	return r;
+}
+
+static int remove_specs(struct xd_instance *instance, const struct xd_spec *specs, size_t count)
+{
+	struct xd_rtnl *rtnl = NULL;
+	struct xd_state state = {};
+	size_t removed = 0;
+	int r;
+
+	r = xd_rtnl_open(-1, &rtnl);
+	if (!r)
+		r = xd_endpoint_heal(instance, rtnl, &state);
+	if (!r)
+		r = xd_port_remove(instance, &state, specs, count, &removed);
+	xd_state_free(&state);
+	if (!r)
+		r = xd_endpoint_heal(instance, rtnl, &state);
+	if (!r)
+		r = xd_reserve_update(instance, &state, NULL, 0);
+	if (!r)
+		r = xd_network_refresh(instance, rtnl, &state);
+	xd_state_free(&state);
+	xd_rtnl_close(rtnl);
+	return r;
+}
+
+static int rm(struct xd_instance *instance, int argc, char **argv, int *status)
+{
+	struct xd_spec *specs;
+	size_t count;
+	int r;
+
+	(void)status;
+	if (command_option(argc, argv, ":", no_options) != -1)
+		return -EINVAL;
+	r = command_words(argc, argv, 1, argc);
+	if (r)
+		return r;
+	count = argc - optind;
+	specs = calloc(count, sizeof(*specs));
+	if (!specs)
+		return xd_error_system(-ENOMEM, "port rm");
+	r = port_parse(argv + optind, count, specs);
+	if (!r)
+		r = remove_specs(instance, specs, count);
+	free(specs);
+	return r;
+}
+
+static int list(struct xd_instance *instance, int argc, char **argv, int *status)
+{
+	struct xd_state state;
+	int r;
+
+	(void)status;
+	if (command_option(argc, argv, ":", no_options) != -1)
+		return -EINVAL;
+	r = command_words(argc, argv, 0, 0);
+	if (!r)
+		r = xd_state_read(instance, &state);
+	if (r)
+		return r;
+	r = port_table(state.ports, state.port_count);
+	xd_state_free(&state);
+	return r;
+}
+
+const struct command port_commands[] = {
+	{ "add", "NAME SPEC...", "publish ports of a container",
+	  "SPEC  8080:80            port 8080 of every address of the host is port 80 of NAME\n"
+	  "      127.0.0.1:8080:80  of this address alone\n"
+	  "      80                 of a host port that is chosen\n"
+	  "      8000-8009:80-89    one for one\n"
+	  "      8000-8009:80       the first host port of these that is free\n"
+	  "      53:53/udp          UDP instead of TCP\n",
+	  COMMAND_LOCK_UP, add },
+	{ "rm", "SPEC...", "withdraw published ports; 8080 is host port 8080", NULL,
+	  COMMAND_LOCK_UP, rm },
+	{ "list", "", "published ports", NULL, COMMAND_UP, list },
+	{},
+};
