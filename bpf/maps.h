@@ -137,7 +137,8 @@ struct {
 	__type(value, struct xd_undo);
 } xd_undo SEC(".maps") __weak;
 
-/* Published ports that this instance keeps the host from choosing. The loader's own. */
+/* Published ports, which the host's own sockets must not use. Written by the loader, read by
+ * socket: 16 KB. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* xd_reserved: published ports that the host must not choose for connections of its own. */
+/* xd_reserved: published ports, which the host must not use for sockets of its own. */
 #ifndef XD_RESERVED_H
 #define XD_RESERVED_H
 
 #include "types.h"
 
-/* A connection of the host from a published port would lose its replies to the container, so
- * published ports are added to net.ipv4.ip_local_reserved_ports. This is what xdock added there
- * and takes away again; a port that was reserved before is not in it. Written before the sysctl
- * is, so that a kill between the two loses nothing. */
+/* Port N is bit N % 8 of byte N / 8.
+ *
+ * A connection of the host from a published port would lose its replies to the container, so
+ * published ports are added to net.ipv4.ip_local_reserved_ports. What was reserved before is not
+ * in `added` and stays. Both are written before what they announce is done, and cleared after it
+ * is undone, so that a kill in between loses nothing. */
 struct xd_reserved {
-	__u8 bits[8192]; /* port N: bit N % 8 of byte N / 8 */
+	__u8 published[8192]; /* host ports of all rows of xd_port, of any address and protocol */
+	__u8 added[8192]; /* what xdock added to the sysctl */
 };
-XD_SIZE(struct xd_reserved, 8192);
+XD_SIZE(struct xd_reserved, 16384);
 
 #endif

@@ -80,20 +80,25 @@ void xd_hold_expect(size_t count)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static bool has(const struct xd_reserved *set, unsigned int port)
+/* A set of ports, as one member of struct xd_reserved. */
+struct ports {
+	__u8 bits[8192];
+};
+
+static bool has(const struct ports *set, unsigned int port)
 {
 	return set->bits[port / 8] & 1 << port % 8;
 }
 
-static void add(struct xd_reserved *set, unsigned int port)
+static void add(struct ports *set, unsigned int port)
 {
 	set->bits[port / 8] |= 1 << port % 8;
 }
 
 /* "80,8000-8010" as the kernel prints it. */
-static int parse(const char *text, struct xd_reserved *ret_set)
+static int parse(const char *text, struct ports *ret_set)
 {
-	struct xd_reserved set = {};
+	struct ports set = {};
 
 	while (*text) {
 		unsigned long first, last;
@@ -121,7 +126,7 @@ bad:
 }
 
 /* The same in the other direction; at most 12 characters for each two ports. */
-static void format(const struct xd_reserved *set, char *text)
+static void format(const struct ports *set, char *text)
 {
 	char *start = text;
 
@@ -141,7 +146,7 @@ static void format(const struct xd_reserved *set, char *text)
 
 #define TEXT_MAX (65536 / 2 * 12 + 2)
 
-static int read_sysctl(struct xd_reserved *ret_set)
+static int read_sysctl(struct ports *ret_set)
 {
 	char *text = malloc(TEXT_MAX);
 	int r;
@@ -155,7 +160,7 @@ static int read_sysctl(struct xd_reserved *ret_set)
 	return r;
 }
 
-static int write_sysctl(const struct xd_reserved *set)
+static int write_sysctl(const struct ports *set)
 {
 	char *text = malloc(TEXT_MAX);
 	int r;
@@ -168,10 +173,13 @@ static int write_sysctl(const struct xd_reserved *set)
 	return r;
 }
 
+/* One write into the map and one into the sysctl would do, but for a kill between the two: what
+ * is new is announced before, what is over is cleared after. */
 int xd_reserve_update(const struct xd_instance *instance, const struct xd_state *state,
 		      const struct xd_port_key *more, size_t more_count)
 {
-	struct xd_reserved wanted = {}, now, ours, next, claim;
+	struct ports wanted = {}, now, next;
+	struct xd_reserved row, before, after = {};
 	unsigned int added = 0, removed = 0;
 	int r;
 
@@ -184,26 +192,27 @@ int xd_reserve_update(const struct xd_instance *instance, const struct xd_state 
 
 	r = read_sysctl(&now);
 	if (!r)
-		r = xd_reserved_get(instance, &ours);
+		r = xd_reserved_get(instance, &row);
 	if (r)
 		return r;
 	for (size_t i = 0; i < sizeof(now.bits); i++) {
-		__u8 keep = ours.bits[i] & wanted.bits[i];
 		__u8 fresh = wanted.bits[i] & ~now.bits[i];
+		__u8 over = now.bits[i] & row.added[i] & ~wanted.bits[i];
 
-		/* Ours before the sysctl is written, ours after it, and the sysctl. */
-		claim.bits[i] = ours.bits[i] | fresh;
-		next.bits[i] = (now.bits[i] & ~ours.bits[i]) | (now.bits[i] & keep) | fresh;
+		next.bits[i] = (now.bits[i] | fresh) & ~over;
+		before.published[i] = row.published[i] | wanted.bits[i];
+		before.added[i] = row.added[i] | fresh;
+		after.published[i] = wanted.bits[i];
+		after.added[i] = before.added[i] & wanted.bits[i];
 		added += __builtin_popcount(fresh);
-		removed += __builtin_popcount(now.bits[i] & ~next.bits[i]);
-		wanted.bits[i] = keep | fresh;
+		removed += __builtin_popcount(over);
 	}
-	if (!added && !removed && !memcmp(&ours, &wanted, sizeof(ours)))
+	if (!memcmp(&row, &after, sizeof(row)) && !added && !removed)
 		return 0;
 	if (!xd_step("sysctl " SYSCTL ": %u ports more, %u ports less", added, removed))
 		return 0;
-	r = xd_reserved_put(instance, &claim);
+	r = xd_reserved_put(instance, &before);
 	if (!r && (added || removed))
 		r = write_sysctl(&next);
-	return r ? r : xd_reserved_put(instance, &wanted);
+	return r ? r : xd_reserved_put(instance, &after);
 }
