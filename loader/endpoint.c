@@ -402,7 +402,7 @@ static int set_netns(const struct xd_instance *instance, struct plan *plan)
 static int make_link(struct xd_rtnl *rtnl, struct plan *plan)
 {
 	struct xd_endpoint *value = &plan->row.value;
-	struct xd_link link;
+	struct xd_link link = {};
 	char name[16];
 	int r;
 
@@ -433,7 +433,7 @@ static int set_rows(const struct xd_instance *instance, const struct xd_endpoint
 static int set_container(const struct plan *plan)
 {
 	const struct xd_endpoint *value = &plan->row.value;
-	struct xd_link eth, loopback;
+	struct xd_link eth = {}, loopback = {};
 	struct xd_rtnl *rtnl;
 	int r;
 
@@ -460,7 +460,7 @@ static int announce(const struct xd_instance *instance, const struct plan *plan)
 {
 	const struct xd_endpoint *value = &plan->row.value;
 	struct xd_rtnl *rtnl;
-	struct xd_link eth;
+	struct xd_link eth = {};
 	int r;
 
 	r = xd_rtnl_open(plan->netns_fd, &rtnl);

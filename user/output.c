@@ -90,12 +90,13 @@ void output_table(const char *key, struct json_object *rows, const char *const *
 
 void output_object(const char *key, struct json_object *object)
 {
+	struct json_object_iterator at = json_object_iter_begin(object);
+	struct json_object_iterator end = json_object_iter_end(object);
 	char cell[CELL_LEN];
 
-	if (!is_json_wanted) {
-		json_object_object_foreach(object, name, value)
-			printf("%s: %s\n", name, format_cell(value, cell));
-	}
+	for (; !is_json_wanted && !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+		printf("%s: %s\n", json_object_iter_peek_name(&at),
+		       format_cell(json_object_iter_peek_value(&at), cell));
 	json_object_object_add(document, key, object);
 }
 
