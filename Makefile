@@ -15,15 +15,15 @@ Q := @
 say = @printf '  %-8s %s\n' '$(1)' '$(2)'
 endif
 ifeq ($(SAN),1)
-O := $(O)/san
+override O := $(O)/san
 CFLAGS += -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 endif
 ifeq ($(COV),1)
-O := $(O)/cov
+override O := $(O)/cov
 CFLAGS += --coverage
 endif
 
-libraries := libbpf libelf zlib libnl-3.0 libnl-route-3.0 json-c
+libraries := libbpf libelf zlib libnl-3.0 json-c
 # Asked once, when something is compiled: `make setup` may install pkg-config first.
 pkg_cflags = $(eval pkg_cflags := $$(shell $(PKG_CONFIG) --cflags $(libraries)))$(pkg_cflags)
 pkg_libs = $(eval pkg_libs := $$(shell $(PKG_CONFIG) --libs $(libraries)))$(pkg_libs)
@@ -63,12 +63,12 @@ check: setup ## read the sources with the linters
 	$(Q)tools/check
 
 bench: setup ## small packets through a published port against a bare redirect
-	$(Q)$(MAKE) --no-print-directory all bench-programs
-	$(Q)tools/bench
+	$(Q)$(MAKE) --no-print-directory bench-programs
+	$(Q)O=$(O) tools/bench
 
 .PHONY: test-programs bench-programs
 test-programs: $(unit_tests) $(prog_tests)
-bench-programs: $(O)/tools/bench.bpf.o $(O)/tools/bench-load
+bench-programs: $(O)/tools/bench-load
 
 install: all ## install below $(DESTDIR)$(PREFIX)
 	install -Dm755 $(O)/xdock $(DESTDIR)$(PREFIX)/sbin/xdock
@@ -99,8 +99,13 @@ $(skeleton): $(O)/xdock.linked.o
 	$(call say,SKELETON,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name xdock_bpf >$@
 
+$(O)/tools/bench.skel.h: $(O)/tools/bench.bpf.o
+	$(call say,SKELETON,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name bench_bpf >$@
+
 # Whatever includes the skeleton needs it made first; -MMD keeps it exact afterwards.
 $(O)/loader/object.o $(O)/tools/bench-load.o $(prog_tests:=.o) $(prog_objects): | $(skeleton)
+$(O)/tools/bench-load.o: | $(O)/tools/bench.skel.h
 
 $(O)/%.o: %.c
 	$(call say,CC,$@)

@@ -7,7 +7,10 @@
  * Only ports with such clients look here: flags in their xd_port and xd_port_rev rows say so.
  *
  * Two flows can meet in one row: a client that uses one source port for two host sides of the
- * same container port. In the container they would be one flow, so the second is refused. */
+ * same container port. In the container they would be one flow, so the second is refused. For
+ * that, flows of such ports leave a row even if they use the canonical mapping. The loader raises
+ * the flags where two mappings share a container port; with one mapping and several addresses of
+ * the host the first exception does, and canonical flows leave their rows from then on. */
 #ifndef XD_BPF_EXCEPTION_H
 #define XD_BPF_EXCEPTION_H
 
@@ -96,11 +99,11 @@ static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *p
 		/* A mapping that was removed and made anew lost its flags, the flow goes on. */
 		return is_canonical || raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
 	}
-	if (is_canonical)
-		return XD_NOTED;
-
 	fresh.seen_ns = now;
 	r = bpf_map_update_elem(&xd_exception, &key, &fresh, BPF_NOEXIST);
+	/* Replies find their way without the row. */
+	if (is_canonical)
+		return XD_NOTED;
 	/* -EEXIST: the same flow on another CPU, or a second one, which the next packet settles. */
 	if (r && r != -EEXIST)
 		return XD_NOTED_NOT;

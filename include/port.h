@@ -16,8 +16,7 @@ XD_SIZE(struct xd_port_key, 8);
 
 /* Replies that carry no exception are translated to this mapping. */
 #define XD_PORT_CANONICAL 0x1
-/* XD_PORT_REV_EXCEPTION of its reverse row, repeated here to spare inbound packets the lookup.
- * Set by BPF, never cleared while the row lives. */
+/* XD_PORT_REV_EXCEPTION of its reverse row, repeated here to spare inbound packets the lookup. */
 #define XD_PORT_EXCEPTION 0x2
 
 struct xd_port {
@@ -43,8 +42,9 @@ struct xd_port_rev_key {
 };
 XD_SIZE(struct xd_port_rev_key, 8);
 
-/* At least one inbound flow used something else than the canonical mapping:
- * look into xd_exception. Set by BPF, never cleared while the row lives. */
+/* At least one inbound flow used something else than the canonical mapping, or may do so since
+ * another mapping leads here: look into xd_exception. Set by BPF and by the loader, never cleared
+ * while the row lives. */
 #define XD_PORT_REV_EXCEPTION 0x1
 
 struct xd_port_rev {

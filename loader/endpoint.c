@@ -352,6 +352,9 @@ static int make_plan(const struct xd_instance *instance, const struct xd_state *
 	r = xd_spec_parse_name(options->name);
 	if (r)
 		return r;
+	if (options->netns_fd >= 0 && xd_netns_is_same(options->netns_fd, instance->netns_fd))
+		return xd_error_usage("container %s: namespace %s is the host's own", options->name,
+				      options->netns);
 	if (!xd_endpoint_find(state, options->name, &existing)) {
 		r = xd_table_get(instance, XD_TABLE_NETWORK, &existing->value.bridge,
 				 &plan->network);

@@ -139,8 +139,8 @@ static int check_uplinks(const struct xd_instance *instance, struct plan *plan)
 		const struct xd_link *link = find_link(plan, options->uplinks[i]);
 
 		if (!link)
-			return xd_error_system(-ENOTSUP, "uplink %s: no such interface",
-					       options->uplinks[i]);
+			return xd_error_missing("uplink %s: no such interface",
+						options->uplinks[i]);
 		if (!strcmp(link->kind, "bridge") && !strcmp(link->name, options->bridge))
 			return xd_error_usage("uplink %s: is the bridge itself", link->name);
 		if (link->is_loopback || link->type != ARPHRD_ETHER)
@@ -571,8 +571,12 @@ int xd_network_down(struct xd_instance *instance, const char *bridge)
 	size_t count = 0, i = 0;
 	int r;
 
-	if (!instance->is_up)
-		return xd_netns_tidy(instance->run);
+	if (!instance->is_up && xd_step_is_dry_run())
+		return 0;
+	if (!instance->is_up) {
+		r = xd_pin_remove(instance);
+		return r ? r : xd_netns_tidy(instance->run);
+	}
 	r = xd_rtnl_open(-1, &rtnl);
 	if (!r)
 		r = xd_network_list(instance, &ifindexes, &networks, &count);

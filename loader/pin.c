@@ -19,6 +19,7 @@
 #include "loader/error.h"
 #include "loader/log.h"
 #include "loader/netns.h"
+#include "loader/step.h"
 
 #define BPFFS "/sys/fs/bpf"
 
@@ -175,6 +176,8 @@ int xd_instance_lock(struct xd_instance *instance)
 		if (errno != EINTR)
 			return xd_error_system(-errno, "%s: lock", instance->name);
 	}
+	if (xd_step_is_dry_run())
+		return look(instance);
 	snprintf(path, sizeof(path), "%s-new", instance->pins);
 	r = remove_directory(path);
 	if (r)

@@ -315,6 +315,15 @@ static int write_rows(const struct batch *batch, void (*progress)(size_t done, s
 	return r;
 }
 
+static int mend_flags(const struct xd_instance *instance)
+{
+	struct xd_state state = {};
+	int r = xd_state_heal(instance, &state);
+
+	xd_state_free(&state);
+	return r;
+}
+
 /* The bind() of a wildcard asks for every address that ports are published on. */
 static int add_locals(const struct batch *batch)
 {
@@ -374,6 +383,9 @@ int xd_port_add(const struct xd_instance *instance, const struct xd_state *state
 		r = add_locals(batch);
 		if (!r)
 			r = write_rows(batch, progress);
+		/* The flags of container ports that have several mappings now. */
+		if (!r && batch->rev_count < batch->new_count)
+			r = mend_flags(instance);
 	}
 	if (!r && ret_rows) {
 		*ret_rows = batch->rows;

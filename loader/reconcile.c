@@ -215,7 +215,7 @@ static void reconcile_mappings(const struct mapping *mappings, size_t count,
 			break;
 		}
 	}
-	has_exception = canonical->value.flags & XD_PORT_EXCEPTION ||
+	has_exception = count > 1 || canonical->value.flags & XD_PORT_EXCEPTION ||
 			(rev && rev->value.flags & XD_PORT_REV_EXCEPTION);
 	wanted.value = (struct xd_port_rev){
 		.address = canonical->key.address,

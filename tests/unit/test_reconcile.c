@@ -223,6 +223,18 @@ static struct xd_port_rev_key container_of_port(const struct xd_port_row *row)
 	};
 }
 
+static size_t count_mappings(struct world *world, const struct xd_port_rev_key *container)
+{
+	size_t count = 0, i;
+
+	for (i = 0; i < world->port_count; i++) {
+		struct xd_port_rev_key key = container_of_port(&world->ports[i]);
+
+		count += may_stay(world, &world->ports[i]) && !memcmp(&key, container, sizeof(key));
+	}
+	return count;
+}
+
 /* Among all rows of the container port that may stay: the flagged before others, then the lower. */
 static const struct xd_port_row *find_canonical(struct world *world,
 						const struct xd_port_rev_key *container)
@@ -307,7 +319,8 @@ static void assert_ports_healed(struct world *before, struct world *after)
 			continue;
 		}
 		staying++;
-		has_exception = canonical->value.flags & XD_PORT_EXCEPTION ||
+		has_exception = count_mappings(before, &key) > 1 ||
+				canonical->value.flags & XD_PORT_EXCEPTION ||
 				(old && old->value.flags & XD_PORT_REV_EXCEPTION);
 		if (row != canonical) {
 			expected.flags &= ~XD_PORT_CANONICAL;
@@ -570,8 +583,9 @@ static void heals_a_killed_port_add(void **state)
 		port_of(1, 0, 9000, 9000, XD_PORT_CANONICAL),
 		port_of(1, 0, 9001, 9001, XD_PORT_CANONICAL),
 		port_of(1, 0, 9002, 9002, XD_PORT_CANONICAL),
-		/* A second mapping of a port that has a canonical one. */
+		/* A second mapping of a port that has a canonical one, and what that becomes. */
 		port_of(1, 0, 7000, 80, 0),
+		port_of(1, 0, 8001, 80, XD_PORT_CANONICAL | XD_PORT_EXCEPTION),
 	};
 	const struct write writes[] = {
 		{ .what = PUT_REV, .rev = rev_of(&ports[0]) },
@@ -581,6 +595,8 @@ static void heals_a_killed_port_add(void **state)
 		{ .what = PUT_PORT, .port = ports[1] },
 		{ .what = PUT_PORT, .port = ports[2] },
 		{ .what = PUT_PORT, .port = ports[3] },
+		{ .what = PUT_REV, .rev = rev_of(&ports[4]) },
+		{ .what = PUT_PORT, .port = ports[4] },
 	};
 	struct world world = busy_world();
 
@@ -772,7 +788,7 @@ static void chooses_the_lowest_key_where_none_is_canonical(void **state)
 	assert_heals(&world);
 	for (i = 0; i < COUNT(ports); i++)
 		assert_int_equal(find_port(&world, &ports[i].key)->value.flags,
-				 i == 3 ? XD_PORT_CANONICAL : 0);
+				 i == 3 ? XD_PORT_CANONICAL | XD_PORT_EXCEPTION : 0);
 	assert_int_equal(world.revs[0].value.port, htons(0x0103));
 }
 
@@ -784,8 +800,9 @@ static void keeps_the_canonical_mapping_when_a_lower_one_comes(void **state)
 
 	(void)state;
 	add_port(&world, &lower);
-	assert_nothing_to_do(&world);
+	assert_heals(&world);
 	assert_int_equal(find_rev(&world, &key)->value.port, htons(8001));
+	assert_int_equal(find_port(&world, &lower.key)->value.flags, 0);
 }
 
 static void leaves_one_of_two_canonical_mappings(void **state)
@@ -796,7 +813,7 @@ static void leaves_one_of_two_canonical_mappings(void **state)
 
 	(void)state;
 	put_port(&world, &second);
-	assert_int_equal(heal_steps(&world, SIZE_MAX), 1);
+	assert_heals(&world);
 	assert_int_equal(find_port(&world, &second.key)->value.flags, 0);
 	assert_int_equal(find_rev(&world, &key)->value.port, htons(8001));
 }
@@ -830,6 +847,24 @@ static void keeps_the_exception_flags_when_the_canonical_mapping_changes(void **
 			 XD_PORT_CANONICAL | XD_PORT_EXCEPTION);
 	assert_int_equal(find_rev(&world, &key)->value.flags, XD_PORT_REV_EXCEPTION);
 	assert_int_equal(find_rev(&world, &key)->value.address, htonl(0x0a000002));
+}
+
+/* So that the flow of one mapping cannot take the place of the other's. */
+static void sets_the_exception_flags_where_two_mappings_share_a_container_port(void **state)
+{
+	struct world world = busy_world();
+	const struct xd_port_row port = port_of(1, 0, 8001, 80, 0);
+	const struct xd_port_row second = port_of(1, 0, 8009, 80, 0);
+	struct xd_port_rev_key key = container_of_port(&port);
+
+	(void)state;
+	assert_int_equal(find_rev(&world, &key)->value.flags, 0);
+	put_port(&world, &second);
+	assert_heals(&world);
+	assert_int_equal(find_port(&world, &port.key)->value.flags,
+			 XD_PORT_CANONICAL | XD_PORT_EXCEPTION);
+	assert_int_equal(find_port(&world, &second.key)->value.flags, 0);
+	assert_int_equal(find_rev(&world, &key)->value.flags, XD_PORT_REV_EXCEPTION);
 }
 
 /* A program may set them between our read and our write, which then takes one back. */
@@ -1250,6 +1285,8 @@ int main(void)
 		cmocka_unit_test(leaves_one_of_two_canonical_mappings),
 		cmocka_unit_test(keeps_protocols_apart),
 		cmocka_unit_test(keeps_the_exception_flags_when_the_canonical_mapping_changes),
+		cmocka_unit_test(
+			sets_the_exception_flags_where_two_mappings_share_a_container_port),
 		cmocka_unit_test(sets_both_exception_flags_where_one_is_set),
 		cmocka_unit_test(heals_any_state),
 		cmocka_unit_test(reconciles_full_maps_at_once),

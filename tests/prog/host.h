@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A host for tests of the programs: the test moves into a network namespace of its own, which
+ * vanishes with it, loads the skeleton there and fills the maps as the loader would.
+ *
+ *   client 192.0.2.7 .. router 198.51.100.254 -- uplink0 198.51.100.1/24 (default, canonical)
+ *                                                        203.0.113.9/32  (a second address)
+ *                                                docker0 172.17.0.1/16
+ *                                                 |- web0: web 172.17.0.2
+ *                                                 `- db0:  db  172.17.0.3
+ *   neighbours known for good: 198.51.100.254; never known: 198.51.100.20
+ *   routes: default by the router; 192.0.2.128/25 by the router with a locked MTU of 1000
+ *           (forwarding heeds no other);
+ *           203.0.113.128/25 unreachable
+ *   xd_subnet: 172.17.0.1/16, 172.18.0.1/16 */
+#ifndef TESTS_HOST_H
+#define TESTS_HOST_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "include/config.h"
+#include "include/count.h"
+#include "include/drop.h"
+#include "include/network.h"
+#include "include/port.h"
+#include "tests/prog/frame.h"
+#include "xdock.skel.h" /* needs the structs of config.h and network.h */
+
+/* Rows of xd_count that the tests use. */
+enum host_counter {
+	HOST_COUNT_WEB = 1, /* the container itself */
+	HOST_COUNT_DB,
+	HOST_COUNT_8761, /* tcp, 0.0.0.0:8761 -> web:8761 */
+	HOST_COUNT_8761_UDP, /* udp, 0.0.0.0:8761 -> web:8761 */
+	HOST_COUNT_5300, /* udp, 0.0.0.0:5300 -> web:53 */
+	HOST_COUNT_8080, /* tcp, 0.0.0.0:8080 -> web:80 */
+	HOST_COUNT_8081, /* tcp, 0.0.0.0:8081 -> web:80, not canonical */
+	HOST_COUNT_9000, /* tcp, 203.0.113.9:9000 -> web:9000 */
+	HOST_COUNT_7000, /* tcp, 198.51.100.1:7000 -> web:7000 */
+	HOST_COUNT_MAX,
+};
+
+#define HOST_CLIENT "192.0.2.7"
+#define HOST_CLIENT_FAR "192.0.2.200" /* behind the route with the small MTU */
+#define HOST_NEIGHBOUR_UNKNOWN "198.51.100.20"
+#define HOST_ROUTER "198.51.100.254"
+#define HOST_DEFAULT "198.51.100.1"
+#define HOST_SECOND "203.0.113.9"
+#define HOST_GATEWAY "172.17.0.1"
+#define HOST_WEB "172.17.0.2"
+#define HOST_DB "172.17.0.3"
+#define HOST_CONTAINER_MTU 1500
+
+struct host {
+	struct xdock_bpf *skeleton;
+	__u32 uplink; /* these are ifindexes */
+	__u32 bridge;
+	__u32 web;
+	__u32 db;
+};
+
+extern struct host host;
+extern const __u8 host_mac_router[6], host_mac_uplink[6], host_mac_bridge[6], host_mac_web[6],
+	host_mac_db[6], host_mac_stranger[6], host_mac_broadcast[6];
+
+/* Group fixtures. */
+int host_setup(void **state);
+int host_teardown(void **state);
+
+/* First call of every test: all maps as after `up` and the eight `-p` above. Skips the test when
+ * not run by root. */
+void host_reset(void);
+
+/* The state of the maps, for tests that need another one. Addresses are text. */
+void host_publish(const char *address, __u16 port_host, __u8 protocol, __u16 container_port_host,
+		  __u16 flags, __u32 counter);
+void host_unpublish(const char *address, __u16 port_host, __u8 protocol);
+bool host_get_port(const char *address, __u16 port_host, __u8 protocol, struct xd_port *ret_port);
+bool host_get_rev(__u16 container_port_host, __u8 protocol, struct xd_port_rev *ret_rev);
+void host_forget_device(__u32 ifindex);
+/* How long ago (ns) an address was proved to be local. The programs' clock lags by up to a tick
+ * and takes no proof from its future: HOST_FRESH_NS is as good as just now. */
+#define HOST_FRESH_NS 20000000ULL
+void host_age_local(const char *address, __u64 age_ns);
+bool host_has_local(const char *address);
+bool host_has_exception(const struct frame_spec *inbound, __u16 container_port_host);
+void host_age_exception(const struct frame_spec *inbound, __u16 container_port_host, __u64 age_ns);
+/* Runs `ip` with these arguments; fails the test when it does. */
+void host_ip(const char *arguments);
+
+/* One of the four programs that see packets. */
+enum host_program {
+	HOST_UPLINK_TC,
+	HOST_UPLINK_XDP,
+	HOST_CONTAINER,
+	HOST_BRIDGE,
+	HOST_PROGRAM_MAX,
+};
+
+const char *host_program_name(enum host_program program);
+
+enum host_verdict {
+	HOST_PASS,
+	HOST_DROP,
+	HOST_REDIRECT,
+};
+
+/* What the kernel knows of a packet beside its bytes. */
+struct host_context {
+	__u32 ifindex; /* 0: where the program belongs; web0 for a container */
+	__u32 gso_size;
+	__u32 mark;
+};
+
+struct host_result {
+	enum host_verdict verdict;
+	struct frame frame;
+	__u32 mark;
+};
+
+/* Returns 0, or -errno when the kernel refuses to run the frame. Fails the test when the program
+ * returns a verdict that it must not. */
+int host_try(enum host_program program, const struct frame *frame,
+	     const struct host_context *context, __u32 test_flags, struct host_result *ret_result);
+
+/* Whether skb->csum still fits the bytes of an skb that carries a full sum (CHECKSUM_COMPLETE)
+ * after in became out; the kernel refuses the test run with -EBADMSG if not. Without a UDP
+ * checksum nothing cancels a changed port; nobody looks at the sum of such a datagram, and
+ * netfilter leaves the same behind. */
+bool host_keeps_complete(const struct frame *in, const struct frame *out);
+#ifndef BPF_F_TEST_SKB_CHECKSUM_COMPLETE
+#define BPF_F_TEST_SKB_CHECKSUM_COMPLETE (1U << 2)
+#endif
+
+/* A test run tells that a packet was redirected and no more: where to is seen in tests/net.
+ * Each of these runs the frame once (a second time with CHECKSUM_COMPLETE at TC, if redirected)
+ * and asserts the verdict, every byte and every counter. context may be NULL. */
+void host_expect_pass(enum host_program program, const struct frame *frame,
+		      const struct host_context *context);
+void host_expect_drop(enum host_program program, const struct frame *frame,
+		      const struct host_context *context, enum xd_drop_reason reason);
+
+struct host_redirect {
+	const struct frame *frame; /* as it has to come out */
+	__u32 counter;
+	__u32 direction; /* XD_COUNT_IN or XD_COUNT_OUT */
+	__u32 mark;
+};
+
+void host_expect_redirect(enum host_program program, const struct frame *frame,
+			  const struct host_context *context, const struct host_redirect *want);
+
+#endif

@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What a container sends, at the ingress of its veth's host end. */
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/prog/host.h"
+
+#define DF 0x4000
+#define MF 0x2000
+
+static const __u8 mac_unresolved[6] = {};
+
+/* What web sends from its port to the client. */
+static struct frame_spec outbound(__u8 protocol, __u16 container_port_host)
+{
+	return (struct frame_spec){
+		.mac_to = host_mac_bridge,
+		.mac_from = host_mac_web,
+		.from = { frame_address(HOST_WEB), container_port_host },
+		.to = { frame_address(HOST_CLIENT), 40000 },
+		.protocol = protocol,
+		.ttl = 64,
+		.id = 0x0815,
+		.fragment = DF,
+		.payload = 51,
+	};
+}
+
+/* The same as the router gets it: from address:port of the host. */
+static struct frame_spec sent(const struct frame_spec *spec, const char *address, __u16 port_host)
+{
+	struct frame_spec to = *spec;
+
+	to.mac_to = host_mac_router;
+	to.mac_from = host_mac_uplink;
+	to.from = (struct frame_end){ frame_address(address), port_host };
+	to.ttl--;
+	return to;
+}
+
+static void expect_redirect(const struct frame_spec *spec, const struct host_context *context,
+			    const struct frame_spec *to, __u32 counter, __u32 mark)
+{
+	struct frame in, out;
+
+	frame_build(spec, &in);
+	frame_build(to, &out);
+	host_expect_redirect(HOST_CONTAINER, &in, context,
+			     &(struct host_redirect){
+				     .frame = &out,
+				     .counter = counter,
+				     .direction = XD_COUNT_OUT,
+				     .mark = mark,
+			     });
+}
+
+static void expect_sent(const struct frame_spec *spec, const char *address, __u16 port_host,
+			__u32 counter)
+{
+	struct frame_spec to = sent(spec, address, port_host);
+
+	expect_redirect(spec, NULL, &to, counter, 0);
+}
+
+static void expect_pass_with(const struct frame_spec *spec, const struct host_context *context)
+{
+	struct frame frame;
+
+	frame_build(spec, &frame);
+	host_expect_pass(HOST_CONTAINER, &frame, context);
+}
+
+static void expect_pass(const struct frame_spec *spec)
+{
+	expect_pass_with(spec, NULL);
+}
+
+static void expect_drop(const struct frame_spec *spec, enum xd_drop_reason reason)
+{
+	struct frame frame;
+
+	frame_build(spec, &frame);
+	host_expect_drop(HOST_CONTAINER, &frame, NULL, reason);
+}
+
+/* Makes the exception that a client of address:port would. */
+static void let_in(const struct frame_spec *reply, const char *address, __u16 port_host)
+{
+	struct frame_spec spec = {
+		.mac_to = host_mac_uplink,
+		.mac_from = host_mac_router,
+		.from = reply->to,
+		.to = { frame_address(address), port_host },
+		.protocol = reply->protocol,
+		.ttl = 60,
+	};
+	struct host_result result;
+	struct frame frame;
+
+	frame_build(&spec, &frame);
+	assert_int_equal(host_try(HOST_UPLINK_TC, &frame, NULL, 0, &result), 0);
+	assert_int_equal(result.verdict, HOST_REDIRECT);
+	assert_true(host_has_exception(&spec, reply->from.port_host));
+}
+
+static void sends_replies_from_the_canonical_side(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 8761);
+
+	(void)state;
+	host_reset();
+	expect_sent(&spec, HOST_DEFAULT, 8761, HOST_COUNT_8761);
+	/* Two host ports lead to 80, one of them is canonical. */
+	spec = outbound(IPPROTO_TCP, 80);
+	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+	spec = outbound(IPPROTO_TCP, 9000);
+	expect_sent(&spec, HOST_SECOND, 9000, HOST_COUNT_9000);
+	spec = outbound(IPPROTO_TCP, 7000);
+	expect_sent(&spec, HOST_DEFAULT, 7000, HOST_COUNT_7000);
+	spec = outbound(IPPROTO_UDP, 8761);
+	expect_sent(&spec, HOST_DEFAULT, 8761, HOST_COUNT_8761_UDP);
+	spec = outbound(IPPROTO_UDP, 53);
+	expect_sent(&spec, HOST_DEFAULT, 5300, HOST_COUNT_5300);
+}
+
+static void follows_the_default_address(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+	(void)state;
+	host_reset();
+	host.skeleton->data_xd_host->xd_host.address = frame_address("198.51.100.66");
+	expect_sent(&spec, "198.51.100.66", 8080, HOST_COUNT_8080);
+	/* Exact mappings do not. */
+	spec = outbound(IPPROTO_TCP, 9000);
+	expect_sent(&spec, HOST_SECOND, 9000, HOST_COUNT_9000);
+	/* A host without an address has nothing to send from. */
+	host.skeleton->data_xd_host->xd_host.address = 0;
+	spec = outbound(IPPROTO_TCP, 80);
+	expect_pass(&spec);
+}
+
+static void sends_replies_from_where_the_client_dialled(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+	(void)state;
+	host_reset();
+	let_in(&spec, HOST_SECOND, 8080);
+	expect_sent(&spec, HOST_SECOND, 8080, HOST_COUNT_8080);
+	spec.to.port_host = 40001;
+	let_in(&spec, HOST_DEFAULT, 8081);
+	expect_sent(&spec, HOST_DEFAULT, 8081, HOST_COUNT_8080);
+	/* Another client, and another port, are none of it. */
+	spec.to.port_host = 40002;
+	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+	spec.to = (struct frame_end){ frame_address("192.0.2.8"), 40001 };
+	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+}
+
+static void keeps_the_udp_zero_checksum(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_UDP, 53);
+
+	(void)state;
+	host_reset();
+	spec.has_no_checksum = true;
+	expect_sent(&spec, HOST_DEFAULT, 5300, HOST_COUNT_5300);
+	spec = outbound(IPPROTO_UDP, 8761);
+	spec.has_no_checksum = true;
+	expect_sent(&spec, HOST_DEFAULT, 8761, HOST_COUNT_8761_UDP);
+}
+
+static void mangles_a_udp_checksum_that_becomes_zero(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_UDP, 53);
+	struct frame_spec to = sent(&spec, HOST_DEFAULT, 5300);
+	struct frame frame;
+
+	(void)state;
+	host_reset();
+	to.payload_word = 1;
+	frame_build(&to, &frame);
+	spec.payload_word = frame_get16(&frame, FRAME_TRANSPORT + 6) + 1;
+	to.payload_word = spec.payload_word;
+	frame_build(&to, &frame);
+	assert_int_equal(frame_get16(&frame, FRAME_TRANSPORT + 6), 0xffff);
+	expect_sent(&spec, HOST_DEFAULT, 5300, HOST_COUNT_5300);
+}
+
+static void leaves_the_addresses_of_an_unknown_neighbour_to_the_kernel(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80), to;
+
+	(void)state;
+	host_reset();
+	spec.to.address = frame_address(HOST_NEIGHBOUR_UNKNOWN);
+	to = sent(&spec, HOST_DEFAULT, 8080);
+	to.mac_to = to.mac_from = mac_unresolved;
+	expect_redirect(&spec, NULL, &to, HOST_COUNT_8080, 0);
+	host_ip("neighbour add " HOST_NEIGHBOUR_UNKNOWN
+		" lladdr 02:00:5e:00:00:99 dev uplink0 nud permanent");
+	to.mac_to = host_mac_stranger;
+	to.mac_from = host_mac_uplink;
+	expect_redirect(&spec, NULL, &to, HOST_COUNT_8080, 0);
+	host_ip("neighbour del " HOST_NEIGHBOUR_UNKNOWN " dev uplink0");
+}
+
+static void keeps_the_mark_of_what_is_sent_out(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec to = sent(&spec, HOST_DEFAULT, 8080);
+	struct host_context context = { .mark = 0xcafe };
+
+	(void)state;
+	host_reset();
+	expect_redirect(&spec, &context, &to, HOST_COUNT_8080, 0xcafe);
+}
+
+static void passes_what_is_not_published(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 40000);
+
+	(void)state;
+	host_reset();
+	spec.to.port_host = 443;
+	expect_pass(&spec);
+	spec = outbound(IPPROTO_UDP, 80);
+	expect_pass(&spec);
+	spec = outbound(IPPROTO_TCP, 8080);
+	expect_pass(&spec);
+	spec = outbound(IPPROTO_TCP, ntohs(80));
+	expect_pass(&spec);
+	spec = outbound(IPPROTO_ICMP, 80);
+	expect_pass(&spec);
+}
+
+static void passes_what_is_for_another_bridge(void **state)
+{
+	static const char *const addresses[] = { "172.18.0.1", "172.18.0.7" };
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 2; i++) {
+		struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+		spec.to.address = frame_address(addresses[i]);
+		expect_pass(&spec);
+	}
+}
+
+static void passes_what_is_for_the_host(void **state)
+{
+	static const char *const addresses[] = { HOST_DEFAULT, HOST_SECOND, HOST_GATEWAY,
+						 "127.0.0.1" };
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 4; i++) {
+		struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+		spec.to.address = frame_address(addresses[i]);
+		expect_pass(&spec);
+	}
+}
+
+static void passes_what_has_no_route(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+	(void)state;
+	host_reset();
+	spec.to.address = frame_address("203.0.113.200");
+	expect_pass(&spec);
+	host_ip("route del default");
+	spec.to.address = frame_address(HOST_CLIENT);
+	expect_pass(&spec);
+	host_ip("route add default via " HOST_ROUTER);
+	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+}
+
+/* The host has to send fragmentation-needed, or to fragment. */
+static void passes_what_exceeds_the_routes_mtu(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+	(void)state;
+	host_reset();
+	spec.to.address = frame_address(HOST_CLIENT_FAR);
+	spec.payload = 1000 - 40 + 1;
+	expect_pass(&spec);
+	spec.fragment = 0;
+	expect_pass(&spec);
+	spec.payload = 1000 - 40;
+	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+	spec.tcp_options = 12;
+	expect_pass(&spec);
+	spec.payload -= 12;
+	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+}
+
+static void judges_gso_by_its_segments(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80), to;
+	struct host_context context = { .gso_size = 1000 - 20 - 32 };
+
+	(void)state;
+	host_reset();
+	spec.to.address = frame_address(HOST_CLIENT_FAR);
+	spec.tcp_options = 12;
+	spec.payload = 3000;
+	to = sent(&spec, HOST_DEFAULT, 8080);
+	expect_redirect(&spec, &context, &to, HOST_COUNT_8080, 0);
+	context.gso_size++;
+	expect_pass_with(&spec, &context);
+
+	spec = outbound(IPPROTO_UDP, 53);
+	spec.to.address = frame_address(HOST_CLIENT_FAR);
+	spec.payload = 3000;
+	to = sent(&spec, HOST_DEFAULT, 5300);
+	context.gso_size = 1000 - 20 - 8;
+	expect_redirect(&spec, &context, &to, HOST_COUNT_5300, 0);
+	context.gso_size++;
+	expect_pass_with(&spec, &context);
+}
+
+static void passes_what_the_ttl_ends(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+	(void)state;
+	host_reset();
+	spec.ttl = 1;
+	expect_pass(&spec);
+	spec.ttl = 0;
+	expect_pass(&spec);
+	spec.ttl = 2;
+	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+}
+
+static void drops_spoofed_sources(void **state)
+{
+	static const char *const sources[] = { HOST_GATEWAY, "127.0.0.1", "127.1.2.3" };
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 3; i++) {
+		struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+		spec.from.address = frame_address(sources[i]);
+		expect_drop(&spec, XD_DROP_SPOOFED);
+		/* To a sibling as well, and without ports. */
+		spec.mac_to = host_mac_db;
+		spec.to.address = frame_address(HOST_DB);
+		spec.protocol = IPPROTO_ICMP;
+		expect_drop(&spec, XD_DROP_SPOOFED);
+		spec.options = 4;
+		expect_drop(&spec, XD_DROP_SPOOFED);
+	}
+}
+
+static void passes_foreign_sources(void **state)
+{
+	static const char *const sources[] = { HOST_DB, "10.0.0.1", HOST_DEFAULT, "0.0.0.0" };
+	struct frame_spec spec;
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 4; i++) {
+		spec = outbound(IPPROTO_TCP, 80);
+		spec.from.address = frame_address(sources[i]);
+		expect_pass(&spec);
+		spec.mac_to = host_mac_db;
+		spec.to.address = frame_address(HOST_DB);
+		expect_pass(&spec);
+	}
+	spec = outbound(IPPROTO_TCP, 80);
+	spec.mac_from = host_mac_stranger;
+	expect_pass(&spec);
+}
+
+/* A container may be a router for others: the frame says who is meant. */
+static void passes_what_is_not_for_the_gateways_mac(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+	(void)state;
+	host_reset();
+	spec.mac_to = host_mac_db;
+	expect_pass(&spec);
+	spec.mac_to = host_mac_stranger;
+	expect_pass(&spec);
+}
+
+static void passes_on_an_unknown_veth(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct host_context context = { .ifindex = host.bridge };
+
+	(void)state;
+	host_reset();
+	expect_pass_with(&spec, &context);
+	/* Nor does one container speak for another. */
+	context.ifindex = host.db;
+	expect_pass_with(&spec, &context);
+}
+
+static struct frame_spec to_db(__u8 protocol)
+{
+	struct frame_spec spec = outbound(protocol, 80);
+
+	spec.mac_to = host_mac_db;
+	spec.to = (struct frame_end){ frame_address(HOST_DB), 5432 };
+	return spec;
+}
+
+static void forwards_to_a_sibling_unchanged(void **state)
+{
+	static const __u8 protocols[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_SCTP };
+	struct host_context context = { .mark = 0xcafe };
+	struct frame_spec spec;
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < sizeof(protocols); i++) {
+		spec = to_db(protocols[i]);
+		expect_redirect(&spec, NULL, &spec, HOST_COUNT_WEB, 0);
+	}
+	/* A bridge forwards these, too. */
+	spec = to_db(IPPROTO_TCP);
+	spec.ttl = 1;
+	expect_redirect(&spec, NULL, &spec, HOST_COUNT_WEB, 0);
+	spec.options = 12;
+	expect_redirect(&spec, NULL, &spec, HOST_COUNT_WEB, 0);
+	spec = to_db(IPPROTO_UDP);
+	spec.fragment = MF | 100;
+	expect_redirect(&spec, NULL, &spec, HOST_COUNT_WEB, 0);
+	/* What crosses into another namespace leaves its mark behind. */
+	expect_redirect(&spec, &context, &spec, HOST_COUNT_WEB, 0);
+}
+
+static void passes_to_a_sibling_that_the_bridge_has_to_find(void **state)
+{
+	struct frame_spec spec = to_db(IPPROTO_TCP);
+
+	(void)state;
+	host_reset();
+	spec.mac_to = host_mac_stranger;
+	expect_pass(&spec);
+	spec.mac_to = host_mac_broadcast;
+	expect_pass(&spec);
+	spec.to.address = frame_address("172.17.255.255");
+	expect_pass(&spec);
+	spec = to_db(IPPROTO_TCP);
+	spec.to.address = frame_address("172.17.0.4");
+	expect_pass(&spec);
+	/* Itself */
+	spec = to_db(IPPROTO_TCP);
+	spec.mac_to = host_mac_web;
+	spec.to.address = frame_address(HOST_WEB);
+	expect_pass(&spec);
+	/* Gone */
+	spec = to_db(IPPROTO_TCP);
+	host_forget_device(host.db);
+	expect_pass(&spec);
+}
+
+static void passes_what_is_no_whole_tcp_or_udp(void **state)
+{
+	static const __u16 fragments[] = { MF, 100, MF | 100 };
+	struct frame_spec spec;
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 3; i++) {
+		spec = outbound(IPPROTO_TCP, 80);
+		spec.fragment = fragments[i];
+		expect_pass(&spec);
+	}
+	spec = outbound(IPPROTO_TCP, 80);
+	spec.options = 4;
+	expect_pass(&spec);
+}
+
+static void passes_what_is_no_ipv4(void **state)
+{
+	struct frame_spec specs[] = { outbound(IPPROTO_TCP, 80), to_db(IPPROTO_TCP) };
+	struct frame frame;
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 2; i++) {
+		frame_build_other(&specs[i], ETH_P_ARP, &frame);
+		host_expect_pass(HOST_CONTAINER, &frame, NULL);
+		frame_build_other(&specs[i], ETH_P_IPV6, &frame);
+		host_expect_pass(HOST_CONTAINER, &frame, NULL);
+		frame_build(&specs[i], &frame);
+		frame_add_vlan(&frame, 7);
+		host_expect_pass(HOST_CONTAINER, &frame, NULL);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sends_replies_from_the_canonical_side),
+		cmocka_unit_test(follows_the_default_address),
+		cmocka_unit_test(sends_replies_from_where_the_client_dialled),
+		cmocka_unit_test(keeps_the_udp_zero_checksum),
+		cmocka_unit_test(mangles_a_udp_checksum_that_becomes_zero),
+		cmocka_unit_test(leaves_the_addresses_of_an_unknown_neighbour_to_the_kernel),
+		cmocka_unit_test(keeps_the_mark_of_what_is_sent_out),
+		cmocka_unit_test(passes_what_is_not_published),
+		cmocka_unit_test(passes_what_is_for_another_bridge),
+		cmocka_unit_test(passes_what_is_for_the_host),
+		cmocka_unit_test(passes_what_has_no_route),
+		cmocka_unit_test(passes_what_exceeds_the_routes_mtu),
+		cmocka_unit_test(judges_gso_by_its_segments),
+		cmocka_unit_test(passes_what_the_ttl_ends),
+		cmocka_unit_test(drops_spoofed_sources),
+		cmocka_unit_test(passes_foreign_sources),
+		cmocka_unit_test(passes_what_is_not_for_the_gateways_mac),
+		cmocka_unit_test(passes_on_an_unknown_veth),
+		cmocka_unit_test(forwards_to_a_sibling_unchanged),
+		cmocka_unit_test(passes_to_a_sibling_that_the_bridge_has_to_find),
+		cmocka_unit_test(passes_what_is_no_whole_tcp_or_udp),
+		cmocka_unit_test(passes_what_is_no_ipv4),
+	};
+
+	return cmocka_run_group_tests_name("container", tests, host_setup, host_teardown);
+}
