@@ -53,11 +53,11 @@ setup: ## install what is missing to build and test
 
 demo: setup ## show the main job on real traffic, in namespaces of its own
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)tools/demo
+	$(Q)O=$(O) tools/demo
 
 test: setup ## run all tests; the last line counts them
 	$(Q)$(MAKE) --no-print-directory all test-programs
-	$(Q)tests/run
+	$(Q)O=$(O) tests/run
 
 check: setup ## read the sources with the linters
 	$(Q)tools/check
@@ -66,7 +66,8 @@ bench: setup ## small packets through a published port against a bare redirect
 	$(Q)$(MAKE) --no-print-directory bench-programs
 	$(Q)O=$(O) tools/bench
 
-.PHONY: test-programs bench-programs
+.PHONY: unit-programs test-programs bench-programs
+unit-programs: $(unit_tests)
 test-programs: $(unit_tests) $(prog_tests)
 bench-programs: $(O)/tools/bench-load
 

@@ -265,6 +265,8 @@ int xd_endpoint_heal(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		r = remove_namespaces(instance, &state);
 	if (!r)
 		r = remove_links(instance, &state);
+	if (!r)
+		r = xd_reserve_update(instance, &state, NULL, 0);
 	if (r)
 		xd_state_free(&state);
 	else
@@ -414,9 +416,10 @@ static int make_link(struct xd_rtnl *rtnl, struct plan *plan)
 			     CONTAINER_LINK, value->mac);
 	if (!r)
 		r = xd_link_find(rtnl, name, &link);
-	if (!r)
-		plan->row.ifindex = link.ifindex;
-	return r;
+	if (r)
+		return xd_error_in(r, "container %s", value->name);
+	plan->row.ifindex = link.ifindex;
+	return 0;
 }
 
 static int set_rows(const struct xd_instance *instance, const struct xd_endpoint_row *row)
@@ -586,8 +589,6 @@ int xd_endpoint_remove(const struct xd_instance *instance, const char *name)
 		xd_state_free(&state);
 		if (!r)
 			r = xd_endpoint_heal(instance, rtnl, &state);
-		if (!r)
-			r = xd_reserve_update(instance, &state, NULL, 0);
 		if (!r)
 			r = xd_network_refresh(instance, rtnl, &state);
 	}

@@ -138,10 +138,11 @@ int xd_netns_cookie(__u64 *ret_cookie)
 		return xd_error_system(-errno, "socket");
 	r = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) ? -errno : 0;
 	close(fd);
-	if (r == -ENOPROTOOPT)
-		return xd_error_system(-ENOTSUP,
-				       "network namespaces have no cookie on this kernel; "
-				       "Linux 5.14 and later have");
+	if (r == -ENOPROTOOPT) {
+		xd_error_system(-ENOTSUP, "network namespaces have no cookie on this kernel; "
+					  "Linux 5.14 and later have");
+		return r;
+	}
 	if (r)
 		return xd_error_system(r, "cookie of the network namespace");
 	*ret_cookie = cookie;

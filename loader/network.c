@@ -428,8 +428,6 @@ int xd_network_up(struct xd_instance *instance, const struct xd_network_options 
 		r = set_uplinks(instance, &plan);
 	if (!r)
 		r = xd_network_refresh(instance, plan.rtnl, &state);
-	if (!r)
-		r = xd_reserve_update(instance, &state, NULL, 0);
 	xd_state_free(&state);
 	free_plan(&plan);
 	return r;
@@ -591,8 +589,6 @@ int xd_network_down(struct xd_instance *instance, const char *bridge)
 	} else if (!r) {
 		xd_state_free(&state);
 		r = xd_endpoint_heal(instance, rtnl, &state);
-		if (!r)
-			r = xd_reserve_update(instance, &state, NULL, 0);
 		if (!r)
 			r = xd_network_refresh(instance, rtnl, &state);
 	}

@@ -19,6 +19,20 @@
 
 #define SYSCTL "net.ipv4.ip_local_reserved_ports"
 
+/* bind() takes the broadcast address of a subnet, connect() wants a permission for it. */
+static bool is_broadcast(struct sockaddr_in in)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is_found = false;
+
+	in.sin_port = htons(9);
+	if (fd >= 0) {
+		is_found = connect(fd, (struct sockaddr *)&in, sizeof(in)) && errno == EACCES;
+		close(fd);
+	}
+	return is_found;
+}
+
 int xd_hold_port(struct xd_hold *hold, __be32 address, __u8 protocol, __u16 port,
 		 __u16 *ret_port)
 {
@@ -30,6 +44,8 @@ int xd_hold_port(struct xd_hold *hold, __be32 address, __u8 protocol, __u16 port
 	socklen_t length = sizeof(in);
 	int yes = 1, fd, r;
 
+	if (address && is_broadcast(in))
+		return -EADDRNOTAVAIL;
 	if (hold->count == hold->room) {
 		size_t room = hold->room ? hold->room * 2 : 64;
 		int *fds = realloc(hold->fds, room * sizeof(*fds));

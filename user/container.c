@@ -110,6 +110,9 @@ static int parse_request(int argc, char **argv, const char *letters, const struc
 			break;
 		case OPTION_IP:
 			r = xd_spec_parse_address(optarg, &request->options.address);
+			if (!r && !request->options.address)
+				r = xd_error_usage("address %s: is no container's; leave --ip out "
+						   "to have one chosen", optarg);
 			break;
 		case OPTION_NETNS:
 			r = open_netns(request, optarg);
@@ -249,7 +252,7 @@ static int exec(struct xd_instance *instance, int argc, char **argv, int *status
 	if (!strcmp(argv[0], "--"))
 		argv++;
 	if (!argv[0])
-		return xd_error_usage("exec: a command is missing behind --");
+		return xd_error_usage("container exec: a command is missing behind --");
 	if (!xd_step("run %s in the namespace of container %s", argv[0], endpoint->value.name))
 		return 0;
 	output_give_away();

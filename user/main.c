@@ -22,7 +22,11 @@ static int version(struct xd_instance *instance, int argc, char **argv, int *sta
 {
 	struct json_object *object = json_object_new_object();
 
-	(void)instance, (void)argc, (void)argv, (void)status;
+	(void)instance, (void)status;
+	if (argc > 1) {
+		json_object_put(object);
+		return xd_error_usage("version: argument \"%s\" is one too many", argv[1]);
+	}
 	output_add_text(object, "xdock", XD_VERSION);
 	output_object("version", object);
 	return 0;
@@ -31,6 +35,7 @@ static int version(struct xd_instance *instance, int argc, char **argv, int *sta
 /* `container` and `port`: the verb says what is needed. */
 static int run_verb(const struct command *verbs, int argc, char **argv, int *status)
 {
+	static char name[64]; /* as errors say it */
 	const struct command *verb;
 
 	if (argc < 2)
@@ -40,6 +45,8 @@ static int run_verb(const struct command *verbs, int argc, char **argv, int *sta
 	if (!verb)
 		return xd_error_usage("%s %s: no such command; `xdock help %s` lists its verbs",
 				      argv[0], argv[1], argv[0]);
+	snprintf(name, sizeof(name), "%s %s", argv[0], verb->name);
+	argv[1] = name;
 	return command_run(verb, netns, argc - 1, argv + 1, status);
 }
 
@@ -148,10 +155,11 @@ int command_words(int argc, char **argv, int minimum, int maximum)
 
 static void help_command(const char *word, const struct command *command)
 {
-	printf("xdock %s%s%s%s%s\n    %s\n", word ? word : "", word ? " " : "", command->name,
-	       *command->arguments ? " " : "", command->arguments, command->summary);
+	output_line("xdock %s%s%s%s%s", word ? word : "", word ? " " : "", command->name,
+		    *command->arguments ? " " : "", command->arguments);
+	output_line("    %s", command->summary);
 	for (const char *line = command->options; line && *line; line = strchr(line, '\n') + 1)
-		printf("      %.*s\n", (int)strcspn(line, "\n"), line);
+		output_line("      %.*s", (int)strcspn(line, "\n"), line);
 }
 
 static int help(struct xd_instance *instance, int argc, char **argv, int *status)
@@ -169,21 +177,21 @@ static int help(struct xd_instance *instance, int argc, char **argv, int *status
 			help_command(NULL, command);
 			return 0;
 		}
-		printf("xdock %s: %s\n", command->name, command->summary);
+		output_line("xdock %s: %s", command->name, command->summary);
 		verbs = command->run == port ? port_commands : container_commands;
 		for (; verbs->name; verbs++)
 			help_command(command->name, verbs);
 		return 0;
 	}
-	puts("xdock [-N NETNS] [-j] [-n] [-v] COMMAND\n");
+	output_line("xdock [-N NETNS] [-j] [-n] [-v] COMMAND\n");
 	for (command = commands; command->name; command++)
-		printf("  %-10s %s\n", command->name, command->summary);
-	puts("\n  -N, --netns NETNS   work in this network namespace: a name, a path or a pid\n"
-	     "  -j, --json          answer with one JSON document\n"
-	     "  -n, --dry-run       print each step that would change something, do none\n"
-	     "  -v, --verbose       print each step that changes something\n"
-	     "\nWithout a command: status. `xdock help COMMAND` says more; so does xdock(8).\n"
-	     "Exit status: 0 done, 1 wrong usage, 2 the system refused, 3 not up or not found.");
+		output_line("  %-10s %s", command->name, command->summary);
+	output_line("\n  -N, --netns NETNS   work in this network namespace: a name, a path or a pid\n"
+		    "  -j, --json          answer with one JSON document\n"
+		    "  -n, --dry-run       print each step that would change something, do none\n"
+		    "  -v, --verbose       print each step that changes something\n"
+		    "\nWithout a command: status. `xdock help COMMAND` says more; so does xdock(8).\n"
+		    "Exit status: 0 done, 1 wrong usage, 2 the system refused, 3 not up or not found.");
 	return 0;
 }
 
@@ -250,6 +258,7 @@ int main(int argc, char **argv)
 	const char *name;
 
 	signal(SIGPIPE, SIG_IGN);
+	argv[0] = "command line"; /* as errors say it */
 	r = parse(argc, argv, &name);
 	if (!r) {
 		int words = argc - optind;

@@ -36,6 +36,9 @@ static int parse_subnet(const char *text, struct xd_network_options *options)
 	r = xd_spec_parse_cidr(text, &address, &mask);
 	if (r)
 		return r;
+	/* 0/8, 127/8 and 224/3 are no addresses of hosts; the kernel routes none of them. */
+	if (!(ntohl(address) >> 24) || ntohl(address) >> 24 == 127 || ntohl(address) >> 29 == 7)
+		return xd_error_usage("subnet %s: its addresses cannot be those of hosts", text);
 	if (!(address & ~mask))
 		address = htonl(ntohl(address) + 1);
 	if ((address | mask) == 0xffffffff)

@@ -11,7 +11,6 @@
 #include "loader/endpoint.h"
 #include "loader/error.h"
 #include "loader/network.h"
-#include "loader/reserve.h"
 #include "loader/step.h"
 #include "loader/table.h"
 #include "user/command.h"
@@ -143,8 +142,6 @@ static int remove_specs(struct xd_instance *instance, const struct xd_spec *spec
 	xd_state_free(&state);
 	if (!r)
 		r = xd_endpoint_heal(instance, rtnl, &state);
-	if (!r)
-		r = xd_reserve_update(instance, &state, NULL, 0);
 	if (!r)
 		r = xd_network_refresh(instance, rtnl, &state);
 	xd_state_free(&state);

@@ -285,9 +285,10 @@ int check(struct xd_instance *instance, int argc, char **argv, int *status)
 		return r;
 	/* No root, no bpffs, another /sys: the reasons that no probe can give. */
 	r = xd_instance_open(NULL, &here);
-	if (r)
+	if (!r)
+		xd_instance_close(&here);
+	else if (r != -ENOPROTOOPT)
 		return r;
-	xd_instance_close(&here);
 	r = xd_probe(&features, &count);
 	if (r)
 		return r;
