@@ -10,6 +10,7 @@
 
 #include "bpf/maps.h"
 #include "bpf/packet.h"
+#include "bpf/verdict.h"
 
 /* Where to, or NULL if the bridge has to do it. */
 static __always_inline struct xd_address *xd_forward_find(const struct xd_packet *packet,
@@ -20,7 +21,7 @@ static __always_inline struct xd_address *xd_forward_find(const struct xd_packet
 
 	if (!address || !xd_mac_is_equal(packet->eth->h_dest, address->mac))
 		return NULL;
-	if (!bpf_map_lookup_elem(&xd_device, &address->ifindex))
+	if (!xd_verdict_is_possible(packet, &address->ifindex))
 		return NULL;
 	return address;
 }

@@ -3,7 +3,7 @@
  *
  * A wildcard mapping counts for every local address, those that are added later included, and
  * stops counting for one that is removed. No daemon watches addresses, so a proof is remembered
- * for a second and then renewed by asking the FIB, which answers NOT_FWDED for a local address.
+ * for a second at most and then renewed by asking the FIB, which answers NOT_FWDED for a local address.
  *
  * It says the same where there is no route at all. So an address that was never known as local
  * is learned only if a destination that is certainly not local does have a route (the default
@@ -43,29 +43,29 @@ static __always_inline bool fib_has_default_route(const struct xd_packet *packet
 static __always_inline bool xd_local_has(const struct xd_packet *packet)
 {
 	__be32 address = packet->destination;
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 now = bpf_jiffies64();
 	struct xd_local *local = NULL;
-	__u64 *proved_ns = NULL;
+	__u64 *proved = NULL;
 
 	if (address == xd_host.address) {
-		proved_ns = &xd_host.proved_ns;
+		proved = &xd_host.proved;
 	} else {
 		local = bpf_map_lookup_elem(&xd_local, &address);
 		if (local)
-			proved_ns = &local->proved_ns;
+			proved = &local->proved;
 	}
-	if (proved_ns && now - *proved_ns < XD_LOCAL_TTL_NS)
+	if (proved && now - *proved < XD_LOCAL_TTL)
 		return true;
 
 	if (fib_result(packet, address) != BPF_FIB_LKUP_RET_NOT_FWDED)
 		return false;
-	if (proved_ns) {
-		*proved_ns = now;
+	if (proved) {
+		*proved = now;
 		return true;
 	}
 	if (!fib_has_default_route(packet))
 		return false;
-	bpf_map_update_elem(&xd_local, &address, &(struct xd_local){ .proved_ns = now }, BPF_ANY);
+	bpf_map_update_elem(&xd_local, &address, &(struct xd_local){ .proved = now }, BPF_ANY);
 	return true;
 }
 

@@ -28,14 +28,6 @@ struct {
 	__type(value, struct xd_network);
 } xd_network SEC(".maps") __weak;
 
-/* Uplinks by ifindex. Written by the loader, read by the XDP entry. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, XD_UPLINK_MAX);
-	__type(key, __u32);
-	__type(value, struct xd_uplink);
-} xd_uplink SEC(".maps") __weak;
-
 /* Containers by the ifindex of their veth's host end. Written by the loader, read by container.
  * A row is 64 bytes and allocated when used. */
 struct {
@@ -157,8 +149,10 @@ struct {
 /* .rodata: set before load. */
 const volatile struct xd_config xd_config __weak;
 
-/* .data: mapped into the loader, read by uplink and container without a lookup. */
+/* .data: mapped into the loader, read by uplink and container without a lookup. There are few
+ * networks and uplinks as a rule, so a walk is cheaper. */
 struct xd_host xd_host SEC(".data.xd_host") __weak;
 struct xd_subnet xd_subnet[XD_SUBNET_MAX] SEC(".data.xd_subnet") __weak;
+struct xd_uplink xd_uplink[XD_UPLINK_MAX] SEC(".data.xd_uplink") __weak;
 
 #endif

@@ -69,6 +69,14 @@ static __always_inline bool xd_mac_is_equal(const __u8 *a, const __u8 *b)
 	       *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
 }
 
+/* In words: a memcpy() of what may be at an odd address goes byte by byte. */
+static __always_inline void xd_mac_copy(__u8 *to, const __u8 *from)
+{
+	*(__u16 *)to = *(__u16 *)from;
+	*(__u16 *)(to + 2) = *(__u16 *)(from + 2);
+	*(__u16 *)(to + 4) = *(__u16 *)(from + 4);
+}
+
 /* TCP and UDP behind an IPv4 header without options. ip_length is host order and checked. */
 static __always_inline enum xd_layer parse_transport(struct xd_packet *packet, void *data_end,
 						     __u32 ip_length)

@@ -67,7 +67,7 @@ static __always_inline struct xd_verdict xd_publish_in(const struct xd_packet *p
 	if (packet->ttl <= 1)
 		return xd_drop_for(XD_DROP_TTL);
 	/* The container is gone and the mapping is not yet: as if it were not published. */
-	if (!bpf_map_lookup_elem(&xd_device, &port->ifindex))
+	if (!xd_verdict_is_possible(packet, &port->ifindex))
 		return xd_pass();
 	/* A veth refuses a redirected frame that is longer than its peer's MTU; the TC program
 	 * behind this one delivers it. */

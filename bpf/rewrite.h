@@ -66,7 +66,7 @@ static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *pack
 	struct ethhdr *eth;
 	struct udphdr *ports;
 	struct iphdr *ip;
-	__be16 ttl_word;
+	__u32 gain = xd_csum_gain4(address, to->address);
 
 	if (packet->hook == XD_HOOK_TC) {
 		struct __sk_buff *skb = packet->ctx;
@@ -94,12 +94,12 @@ static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *pack
 
 		if (field + sizeof(__sum16) > data_end)
 			return XD_REWRITTEN_NOT;
-		*(__sum16 *)field = xd_csum_transport(*(__sum16 *)field, packet->protocol, address,
-						      to->address, port, to->port);
+		*(__sum16 *)field = xd_csum_apply_transport(*(__sum16 *)field, packet->protocol,
+							    gain + xd_csum_gain2(port, to->port));
 	}
 
-	__builtin_memcpy(eth->h_dest, to->mac_destination, sizeof(eth->h_dest));
-	__builtin_memcpy(eth->h_source, to->mac_source, sizeof(eth->h_source));
+	xd_mac_copy(eth->h_dest, to->mac_destination);
+	xd_mac_copy(eth->h_source, to->mac_source);
 	if (is_source) {
 		ip->saddr = to->address;
 		ports->source = to->port;
@@ -107,10 +107,8 @@ static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *pack
 		ip->daddr = to->address;
 		ports->dest = to->port;
 	}
-	ip->check = xd_csum_replace4(ip->check, address, to->address);
-	/* TTL is the high byte of the 16-bit word that it shares with the protocol. */
-	ttl_word = bpf_htons(packet->ttl << 8 | packet->protocol);
-	ip->check = xd_csum_replace2(ip->check, ttl_word, ttl_word - bpf_htons(0x0100));
+	/* TTL is the high byte of its 16-bit word. */
+	ip->check = xd_csum_apply(ip->check, gain + xd_csum_gain2(bpf_htons(0x0100), 0));
 	ip->ttl = packet->ttl - 1;
 	return XD_REWRITTEN;
 }

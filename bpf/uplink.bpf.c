@@ -39,16 +39,27 @@ int xd_uplink_tc(struct __sk_buff *skb)
 	return xd_verdict_tc(skb, uplink(&packet, layer));
 }
 
+/* The same test for XDP, where nobody has compared the address with the interface's before. */
+static __always_inline bool is_for_host(const struct xd_packet *packet)
+{
+	for (int i = 0; i < XD_UPLINK_MAX; i++) {
+		__u32 ifindex = *(volatile __u32 *)&xd_uplink[i].ifindex;
+
+		if (ifindex == packet->ifindex)
+			return xd_mac_is_equal(packet->eth->h_dest, xd_uplink[i].mac);
+		if (!ifindex)
+			break;
+	}
+	return false;
+}
+
 SEC("xdp")
 int xd_uplink_xdp(struct xdp_md *xdp)
 {
 	struct xd_packet packet;
 	enum xd_layer layer = xd_packet_parse_xdp(xdp, &packet);
-	__u32 ifindex = packet.ifindex;
-	struct xd_uplink *row = bpf_map_lookup_elem(&xd_uplink, &ifindex);
 
-	/* The same test: here nobody has compared the address with the interface's before. */
-	if (!row || layer == XD_LAYER_NONE || !xd_mac_is_equal(packet.eth->h_dest, row->mac))
+	if (layer != XD_LAYER_NONE && !is_for_host(&packet))
 		layer = XD_LAYER_NONE;
 	return xd_verdict_xdp(uplink(&packet, layer));
 }

@@ -39,6 +39,16 @@ static __always_inline struct xd_verdict xd_drop_for(enum xd_drop_reason reason)
 	return (struct xd_verdict){ .action = XD_DROP };
 }
 
+/* Before a packet is changed: can it be delivered to the veth host end? Not if the device that the
+ * row was made for is gone. At XDP the lookup is the redirect's own, which a verdict of
+ * XD_TO_CONTAINER then takes. */
+static __always_inline bool xd_verdict_is_possible(const struct xd_packet *packet, __u32 *ifindex)
+{
+	if (packet->hook == XD_HOOK_XDP)
+		return bpf_redirect_map(&xd_device, *ifindex, XDP_PASS) == XDP_REDIRECT;
+	return bpf_map_lookup_elem(&xd_device, ifindex);
+}
+
 static __always_inline int xd_verdict_tc(struct __sk_buff *skb, struct xd_verdict verdict)
 {
 	struct bpf_redir_neigh neighbour = {};
@@ -70,7 +80,8 @@ static __always_inline int xd_verdict_xdp(struct xd_verdict verdict)
 {
 	switch (verdict.action) {
 	case XD_TO_CONTAINER:
-		return bpf_redirect_map(&xd_device, verdict.ifindex, XDP_DROP);
+		/* Where to was said by xd_verdict_is_possible(). */
+		return XDP_REDIRECT;
 	case XD_DROP:
 		return XDP_DROP;
 	default: /* inbound packets know no other verdict */

@@ -15,7 +15,7 @@ XD_SIZE(struct xd_config, 8);
 struct xd_host {
 	__be32 address; /* default address: source of the default route, or of the first uplink */
 	__u32 pad;
-	__u64 proved_ns; /* CLOCK_MONOTONIC; when it was last known to be local. Written by BPF, too */
+	__u64 proved; /* jiffies; when it was last known to be local. Written by BPF, too */
 };
 XD_SIZE(struct xd_host, 16);
 

@@ -9,7 +9,7 @@
 
 #define XD_NAME_LEN 32 /* a container's name, with its NUL */
 #define XD_SUBNET_MAX 64 /* networks of one instance */
-#define XD_UPLINK_MAX 256 /* uplinks of one instance */
+#define XD_UPLINK_MAX 64 /* uplinks of one instance */
 #define XD_ENDPOINT_MAX 16384 /* containers of one instance */
 #define XD_PORT_MAX 65536 /* published ports; `up --max-ports` */
 #define XD_LOCAL_MAX 4096 /* addresses of the host */

@@ -5,12 +5,13 @@
 
 #include "types.h"
 
-/* Key: ifindex. Written by the loader. */
+/* One row of xd_uplink, which is walked up to the first ifindex 0. Written by the loader. */
 struct xd_uplink {
-	__u8 mac[6]; /* zero for a link without addresses of six bytes */
+	__u32 ifindex;
+	__u8 mac[6];
 	__u8 pad[2];
 	char name[16]; /* with its NUL (IFNAMSIZ) */
 };
-XD_SIZE(struct xd_uplink, 24);
+XD_SIZE(struct xd_uplink, 28);
 
 #endif

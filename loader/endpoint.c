@@ -33,6 +33,8 @@
 #define HOST_PREFIX "xd-"
 #define CONTAINER_LINK "eth0"
 
+#define RUNNING_TRIES 1000 /* a millisecond each */
+
 /* Name of the veth's host end: xd-NAME, or for a name that is too long a piece of it and an
  * FNV-1a hash of all. */
 static void host_name(const char *name, char ret_name[16])
@@ -485,6 +487,21 @@ static int announce(const struct xd_instance *instance, const struct plan *plan)
 	return r;
 }
 
+/* The bridge forwards a port's frames only when its carrier was noticed, soon after it is up.
+ * What is sent before that is lost. */
+static int wait_running(struct xd_rtnl *rtnl, __u32 ifindex)
+{
+	struct xd_link link = {};
+	int r = 0;
+
+	for (int i = 0; !r && !link.is_running && i < RUNNING_TRIES; i++) {
+		r = xd_link_get(rtnl, ifindex, &link);
+		if (!r && !link.is_running)
+			usleep(1000);
+	}
+	return r;
+}
+
 static int connect_container(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 			     struct plan *plan)
 {
@@ -500,6 +517,8 @@ static int connect_container(const struct xd_instance *instance, struct xd_rtnl 
 		r = xd_link_add_fdb(rtnl, plan->row.ifindex, value->mac);
 	if (!r)
 		r = xd_link_set_up(rtnl, plan->row.ifindex, true);
+	if (!r)
+		r = wait_running(rtnl, plan->row.ifindex);
 	return r ? r : announce(instance, plan);
 }
 

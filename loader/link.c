@@ -321,6 +321,7 @@ static int receive_link(struct nlmsghdr *header, void *arg)
 	link->ifindex = head->ifi_index;
 	link->type = head->ifi_type;
 	link->is_up = head->ifi_flags & IFF_UP;
+	link->is_running = head->ifi_flags & IFF_RUNNING;
 	link->is_loopback = head->ifi_flags & IFF_LOOPBACK;
 	if (attrs[IFLA_MASTER])
 		link->master = nla_get_u32(attrs[IFLA_MASTER]);
@@ -554,6 +555,18 @@ int xd_link_set_mtu(struct xd_rtnl *rtnl, __u32 ifindex, __u32 mtu)
 	r = exchange(rtnl, msg, NULL, NULL);
 	snprintf(what, sizeof(what), "set the MTU to %u", mtu);
 	return r ? fail_link(rtnl, r, ifindex, what) : 0;
+}
+
+int xd_link_set_mac(struct xd_rtnl *rtnl, __u32 ifindex, const __u8 mac[6])
+{
+	struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
+	struct nl_msg *msg;
+	int r;
+
+	msg = request(RTM_NEWLINK, 0, &head, sizeof(head));
+	put(msg, IFLA_ADDRESS, mac, 6);
+	r = exchange(rtnl, msg, NULL, NULL);
+	return r ? fail_link(rtnl, r, ifindex, "set the MAC address") : 0;
 }
 
 static __be32 mask_of(unsigned int length)

@@ -23,6 +23,7 @@ struct xd_link {
 	__u32 mtu; /* bytes */
 	__u16 type; /* ARPHRD_* */
 	bool is_up; /* IFF_UP */
+	bool is_running; /* and with a carrier: a bridge forwards from this port on */
 	bool is_loopback;
 	__u8 mac[6]; /* zero where the link has no 6-byte address */
 	char name[16];
@@ -49,6 +50,9 @@ int xd_link_add_veth(struct xd_rtnl *rtnl, const char *name, __u32 bridge, __u32
 int xd_link_delete(struct xd_rtnl *rtnl, __u32 ifindex);
 int xd_link_set_up(struct xd_rtnl *rtnl, __u32 ifindex, bool is_up);
 int xd_link_set_mtu(struct xd_rtnl *rtnl, __u32 ifindex, __u32 mtu);
+
+/* A bridge that was given its own MAC address in this way does not take that of a port. */
+int xd_link_set_mac(struct xd_rtnl *rtnl, __u32 ifindex, const __u8 mac[6]);
 
 struct xd_link_address {
 	__u32 ifindex;

@@ -127,7 +127,6 @@ static bool is_default_uplink(const struct plan *plan, const struct xd_link *lin
 static int check_uplinks(const struct xd_instance *instance, struct plan *plan)
 {
 	const struct xd_network_options *options = plan->options;
-	__u32 *ifindexes = NULL;
 	struct xd_uplink *rows = NULL;
 	size_t count = 0;
 	int r;
@@ -156,14 +155,13 @@ static int check_uplinks(const struct xd_instance *instance, struct plan *plan)
 		return 0;
 
 	/* Those it has, by name: an interface that went and came back has another ifindex. */
-	r = xd_uplink_list(instance, &ifindexes, &rows, &count);
+	r = xd_uplink_list(instance, &rows, &count);
 	for (size_t i = 0; !r && i < count; i++) {
 		const struct xd_link *link = find_link(plan, rows[i].name);
 
 		if (link)
 			plan->uplinks[plan->uplink_count++] = link;
 	}
-	free(ifindexes);
 	free(rows);
 	for (size_t i = 0; !r && !count && i < plan->link_count; i++)
 		if (is_default_uplink(plan, &plan->links[i]))
@@ -261,6 +259,12 @@ static int set_bridge(const struct xd_instance *instance, const struct plan *pla
 		return r;
 	is_ours = xd_undo_has(instance, "bridge", name);
 
+	/* The containers know the bridge by its MAC address, which would become another one with
+	 * its ports. Nothing takes this back: an address cannot be made one that changes. */
+	if (plan->bridge && !is_ours && xd_step("fix the MAC address of %s", name))
+		r = xd_link_set_mac(plan->rtnl, bridge.ifindex, bridge.mac);
+	if (r)
+		return r;
 	if (plan->bridge && bridge.mtu != plan->mtu && (is_ours || options->mtu) &&
 	    xd_step("set mtu of %s to %u (was %u)", name, plan->mtu, bridge.mtu)) {
 		snprintf(number, sizeof(number), "%u", bridge.mtu);
@@ -303,47 +307,62 @@ static int set_network(const struct xd_instance *instance, const struct plan *pl
 	return xd_table_put(instance, XD_TABLE_NETWORK, &bridge->ifindex, &network);
 }
 
-static int remove_uplink(const struct xd_instance *instance, __u32 ifindex,
-			 const struct xd_uplink *uplink)
+/* The rows of the plan's uplinks, then those of others that are still attached. */
+static int write_uplinks(const struct xd_instance *instance, const struct plan *plan,
+			 const struct xd_uplink *others, size_t other_count)
 {
-	int r = xd_detach(instance, XD_ATTACH_UPLINK, ifindex, uplink->name);
+	struct xd_uplink *rows;
+	size_t count = 0;
 
-	return r ? r : xd_table_delete(instance, XD_TABLE_UPLINK, &ifindex);
+	if (xd_step_is_dry_run())
+		return 0;
+	rows = xd_uplink_map(instance);
+	if (!rows)
+		return -EIO;
+	for (size_t i = 0; i < plan->uplink_count; i++) {
+		const struct xd_link *link = plan->uplinks[i];
+		struct xd_uplink row = { .ifindex = link->ifindex };
+
+		memcpy(row.mac, link->mac, sizeof(row.mac));
+		snprintf(row.name, sizeof(row.name), "%s", link->name);
+		rows[count++] = row;
+	}
+	for (size_t i = 0; i < other_count && count < XD_UPLINK_MAX; i++)
+		rows[count++] = others[i];
+	memset(&rows[count], 0, (XD_UPLINK_MAX - count) * sizeof(*rows));
+	return 0;
+}
+
+static bool is_planned(const struct plan *plan, __u32 ifindex)
+{
+	for (size_t i = 0; i < plan->uplink_count; i++)
+		if (plan->uplinks[i]->ifindex == ifindex)
+			return true;
+	return false;
 }
 
 /* Rows before programs at attaching and after them at detaching: a row without a program is
  * found again, a program without a row would not be. */
 static int set_uplinks(const struct xd_instance *instance, const struct plan *plan)
 {
-	__u32 *ifindexes;
 	struct xd_uplink *rows;
-	size_t count;
+	size_t count, others = 0;
 	int r;
 
-	r = xd_uplink_list(instance, &ifindexes, &rows, &count);
+	r = xd_uplink_list(instance, &rows, &count);
 	if (r)
 		return r;
-	for (size_t i = 0; !r && i < count; i++) {
-		bool is_kept = false;
-
-		for (size_t j = 0; j < plan->uplink_count; j++)
-			is_kept |= plan->uplinks[j]->ifindex == ifindexes[i];
-		if (!is_kept)
-			r = remove_uplink(instance, ifindexes[i], &rows[i]);
-	}
-	for (size_t i = 0; !r && i < plan->uplink_count; i++) {
-		const struct xd_link *link = plan->uplinks[i];
-		struct xd_uplink row = {};
-
-		memcpy(row.mac, link->mac, sizeof(row.mac));
-		snprintf(row.name, sizeof(row.name), "%s", link->name);
-		r = xd_table_put(instance, XD_TABLE_UPLINK, &link->ifindex, &row);
-		if (!r)
-			r = xd_attach(instance, XD_ATTACH_UPLINK, link->ifindex, link->name);
-	}
-	free(ifindexes);
+	for (size_t i = 0; i < count; i++)
+		if (!is_planned(plan, rows[i].ifindex))
+			rows[others++] = rows[i];
+	r = write_uplinks(instance, plan, rows, others);
+	for (size_t i = 0; !r && i < plan->uplink_count; i++)
+		r = xd_attach(instance, XD_ATTACH_UPLINK, plan->uplinks[i]->ifindex,
+			      plan->uplinks[i]->name);
+	for (size_t i = 0; !r && i < others; i++)
+		r = xd_detach(instance, XD_ATTACH_UPLINK, rows[i].ifindex, rows[i].name);
 	free(rows);
-	return r;
+	return r ? r : write_uplinks(instance, plan, NULL, 0);
 }
 
 /* The programs of this xdock on every bridge and container, new or attached by an earlier one. */
@@ -411,7 +430,7 @@ int xd_network_up(struct xd_instance *instance, const struct xd_network_options 
 	if (!r)
 		r = xd_object_load(instance, options->max_ports);
 	if (!r)
-		r = xd_undo_set_sysctl(instance, "net.ipv4.ip_forward", "1");
+		r = xd_undo_set_forwarding(instance);
 	if (!r)
 		r = set_bridge(instance, &plan, &bridge);
 	if (!r)
@@ -522,19 +541,11 @@ static int undo_bridges(const struct xd_instance *instance, struct xd_rtnl *rtnl
  * journal. */
 static int remove_instance(struct xd_instance *instance, struct xd_rtnl *rtnl)
 {
+	struct plan no_uplinks = {};
 	struct xd_state none = {};
-	__u32 *ifindexes;
-	struct xd_uplink *uplinks;
-	size_t count;
 	int r;
 
-	r = xd_uplink_list(instance, &ifindexes, &uplinks, &count);
-	if (r)
-		return r;
-	for (size_t i = 0; !r && i < count; i++)
-		r = remove_uplink(instance, ifindexes[i], &uplinks[i]);
-	free(ifindexes);
-	free(uplinks);
+	r = set_uplinks(instance, &no_uplinks);
 	if (!r)
 		r = xd_detach_sockets(instance);
 	if (!r)
@@ -632,11 +643,25 @@ int xd_network_list(const struct xd_instance *instance, __u32 **ret_ifindexes,
 			     (void **)ret_networks, ret_count);
 }
 
-int xd_uplink_list(const struct xd_instance *instance, __u32 **ret_ifindexes,
-		   struct xd_uplink **ret_uplinks, size_t *ret_count)
+int xd_uplink_list(const struct xd_instance *instance, struct xd_uplink **ret_uplinks,
+		   size_t *ret_count)
 {
-	return xd_table_read(instance, XD_TABLE_UPLINK, (void **)ret_ifindexes,
-			     (void **)ret_uplinks, ret_count);
+	struct xd_uplink *uplinks = calloc(XD_UPLINK_MAX, sizeof(*uplinks)), *rows;
+	size_t count = 0;
+
+	if (!uplinks)
+		return xd_error_system(-ENOMEM, "xd_uplink");
+	rows = instance->is_up ? xd_uplink_map(instance) : uplinks;
+	if (!rows) {
+		free(uplinks);
+		return -EIO;
+	}
+	while (count < XD_UPLINK_MAX && rows[count].ifindex)
+		count++;
+	memcpy(uplinks, rows, count * sizeof(*uplinks));
+	*ret_uplinks = uplinks;
+	*ret_count = count;
+	return 0;
 }
 
 /* Used rows in front, each stored whole, as the programs read them. */
@@ -720,19 +745,17 @@ static __be32 default_address(const struct xd_instance *instance, struct xd_rtnl
 {
 	__be32 address = 0;
 	__u32 ifindex;
-	__u32 *ifindexes;
 	struct xd_uplink *uplinks;
 	size_t count;
 
 	if (!xd_link_default_address(rtnl, &address, &ifindex))
 		return address;
-	if (xd_uplink_list(instance, &ifindexes, &uplinks, &count))
+	if (xd_uplink_list(instance, &uplinks, &count))
 		return 0;
 	for (size_t i = 0; !address && i < address_count; i++)
 		for (size_t j = 0; j < count; j++)
-			if (addresses[i].ifindex == ifindexes[j] && !addresses[i].is_secondary)
+			if (addresses[i].ifindex == uplinks[j].ifindex && !addresses[i].is_secondary)
 				address = addresses[i].address;
-	free(ifindexes);
 	free(uplinks);
 	xd_error_clear();
 	return address;
@@ -757,7 +780,7 @@ int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		return r;
 	address = default_address(instance, rtnl, addresses, count);
 	if (host->address != address) {
-		host->proved_ns = 0;
+		host->proved = 0;
 		*(volatile __be32 *)&host->address = address;
 	}
 	r = refresh_subnets(instance);

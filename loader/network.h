@@ -43,8 +43,8 @@ int xd_network_find(const struct xd_instance *instance, const char *bridge, __u3
 /* All networks and uplinks. The caller frees the arrays. */
 int xd_network_list(const struct xd_instance *instance, __u32 **ret_ifindexes,
 		    struct xd_network **ret_networks, size_t *ret_count);
-int xd_uplink_list(const struct xd_instance *instance, __u32 **ret_ifindexes,
-		   struct xd_uplink **ret_uplinks, size_t *ret_count);
+int xd_uplink_list(const struct xd_instance *instance, struct xd_uplink **ret_uplinks,
+		   size_t *ret_count);
 
 /* Tell the programs what is known of the host by now: its default address, its other addresses,
  * the subnets. Every command that writes does it, since no daemon watches. */

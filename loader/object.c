@@ -19,6 +19,7 @@
 #include "include/limits.h"
 #include "include/network.h"
 #include "include/port.h"
+#include "include/uplink.h"
 #include "loader/error.h"
 #include "loader/log.h"
 #include "loader/probe.h"

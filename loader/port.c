@@ -75,6 +75,9 @@ static int hold_error(int r, const struct xd_port_key *key)
 	format_key(key, text);
 	if (r == -EADDRINUSE)
 		return xd_error_system(-EBUSY, "port %s: in use by a process of this host", text);
+	if (r == -EMFILE)
+		return xd_error_system(-EBUSY, "port %s: so many at once need more open files than "
+					       "`ulimit -Hn` allows", text);
 	if (r == -EADDRNOTAVAIL) {
 		inet_ntop(AF_INET, &key->address, address, sizeof(address));
 		return xd_error_system(-ENOTSUP, "port %s: %s is no address of this host", text,

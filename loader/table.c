@@ -14,7 +14,6 @@
 #include "include/limits.h"
 #include "include/local.h"
 #include "include/undo.h"
-#include "include/uplink.h"
 #include "loader/error.h"
 #include "loader/step.h"
 
@@ -30,7 +29,6 @@ struct table {
 
 static const struct table tables[XD_TABLE_MAX] = {
 	[XD_TABLE_NETWORK] = { "xd_network", sizeof(__u32), sizeof(struct xd_network), NULL },
-	[XD_TABLE_UPLINK] = { "xd_uplink", sizeof(__u32), sizeof(struct xd_uplink), NULL },
 	[XD_TABLE_ENDPOINT] = { "xd_endpoint", sizeof(__u32), sizeof(struct xd_endpoint), NULL },
 	[XD_TABLE_ADDRESS] = { "xd_address", sizeof(struct xd_address_key),
 			       sizeof(struct xd_address), NULL },
@@ -427,6 +425,15 @@ struct xd_subnet *xd_subnet_map(const struct xd_instance *instance)
 	return subnets;
 }
 
+struct xd_uplink *xd_uplink_map(const struct xd_instance *instance)
+{
+	static struct xd_uplink *uplinks;
+
+	if (!uplinks)
+		uplinks = map_data(instance, "xd_uplink", XD_UPLINK_MAX * sizeof(*uplinks));
+	return uplinks;
+}
+
 /* Keys and values of one table, joined into an array of ROW structs. */
 #define READ_ROWS(instance, table, rows, count, key_type, value_type, key_field)                   \
 	({                                                                                         \
@@ -448,6 +455,14 @@ struct xd_subnet *xd_subnet_map(const struct xd_instance *instance)
 		free(values_);                                                                     \
 		r_;                                                                                \
 	})
+
+static int compare_ifindex(const void *a, const void *b)
+{
+	__u32 left = ((const struct xd_endpoint_row *)a)->ifindex;
+	__u32 right = ((const struct xd_endpoint_row *)b)->ifindex;
+
+	return (left > right) - (left < right);
+}
 
 int xd_state_read(const struct xd_instance *instance, struct xd_state *ret_state)
 {
@@ -477,6 +492,8 @@ int xd_state_read(const struct xd_instance *instance, struct xd_state *ret_state
 		xd_state_free(&state);
 		return r;
 	}
+	/* In the order of their making, for those who read lists of them. */
+	qsort(state.endpoints, state.endpoint_count, sizeof(*state.endpoints), compare_ifindex);
 	*ret_state = state;
 	return 0;
 }

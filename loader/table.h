@@ -13,13 +13,13 @@
 #include "include/drop.h"
 #include "include/network.h"
 #include "include/reserved.h"
+#include "include/uplink.h"
 #include "loader/pin.h"
 #include "loader/reconcile.h"
 
 /* What is pinned under the same name. */
 enum xd_table {
 	XD_TABLE_NETWORK, /* __u32 ifindex -> struct xd_network */
-	XD_TABLE_UPLINK, /* __u32 ifindex -> struct xd_uplink */
 	XD_TABLE_ENDPOINT, /* __u32 ifindex -> struct xd_endpoint */
 	XD_TABLE_ADDRESS, /* struct xd_address_key -> struct xd_address */
 	XD_TABLE_DEVICE, /* __u32 ifindex -> __u32 ifindex */
@@ -67,9 +67,10 @@ int xd_drop_read(const struct xd_instance *instance, __u64 ret_drops[XD_DROP_MAX
 int xd_reserved_get(const struct xd_instance *instance, struct xd_reserved *ret_reserved);
 int xd_reserved_put(const struct xd_instance *instance, const struct xd_reserved *reserved);
 
-/* xd_host and xd_subnet, mapped; NULL with an error recorded. The caller unmaps nothing: they stay until the process ends. */
+/* xd_host, xd_subnet and xd_uplink, mapped; NULL with an error recorded. The caller unmaps nothing: they stay until the process ends. */
 struct xd_host *xd_host_map(const struct xd_instance *instance);
 struct xd_subnet *xd_subnet_map(const struct xd_instance *instance); /* XD_SUBNET_MAX rows */
+struct xd_uplink *xd_uplink_map(const struct xd_instance *instance); /* XD_UPLINK_MAX rows */
 
 /* The maps as reconcile.h wants them, and what it says about them done. The state's arrays are
  * freed by xd_state_free(). */

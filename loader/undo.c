@@ -2,6 +2,7 @@
 /* The journal of changes to the machine: written before a change, emptied by `down`. */
 #include "loader/undo.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 #include "loader/link.h"
 #include "loader/step.h"
 #include "loader/table.h"
+
+#define FORWARDING "net.ipv4.ip_forward"
 
 static struct xd_undo_key make_key(const char *kind, const char *name)
 {
@@ -61,9 +64,10 @@ int xd_undo_forget(const struct xd_instance *instance, const char *kind, const c
 static void sysctl_path(const char *name, char path[256])
 {
 	snprintf(path, 256, "/proc/sys/%s", name);
-	for (char *c = path + strlen("/proc/sys/"); *c; c++)
-		if (*c == '.')
-			*c = '/';
+	for (char *c = path + strlen("/proc/sys/"); *c; c++) {
+		if (*c == '.' || *c == '/')
+			*c ^= '.' ^ '/';
+	}
 }
 
 int xd_sysctl_read(const char *name, char *buffer, size_t size)
@@ -110,7 +114,40 @@ int xd_sysctl_write(const char *name, const char *value)
 	return r;
 }
 
-int xd_undo_set_sysctl(const struct xd_instance *instance, const char *name, const char *value)
+/* Sysctls that the kernel sets itself whenever ip_forward changes, where they are not what it
+ * will set when ip_forward is put back. In a sysctl's name a dot of an interface is a slash. */
+static int note_followers(const struct xd_instance *instance)
+{
+	static const char redirects[] = "net.ipv4.conf.all.accept_redirects";
+	char name[300], value[16];
+	struct dirent *entry;
+	DIR *directory;
+	int r;
+
+	r = xd_sysctl_read(redirects, value, sizeof(value));
+	if (!r && !strcmp(value, "0"))
+		r = xd_undo_note(instance, "sysctl", redirects, value);
+	if (r)
+		return r;
+	directory = opendir("/proc/sys/net/ipv4/conf");
+	if (!directory)
+		return xd_error_system(-errno, "sysctl net.ipv4.conf");
+	while (!r && (entry = readdir(directory))) {
+		if (entry->d_name[0] == '.' || !strcmp(entry->d_name, "all"))
+			continue;
+		for (char *c = entry->d_name; *c; c++)
+			if (*c == '.')
+				*c = '/';
+		snprintf(name, sizeof(name), "net.ipv4.conf.%s.forwarding", entry->d_name);
+		r = xd_sysctl_read(name, value, sizeof(value));
+		if (!r && strcmp(value, "0"))
+			r = xd_undo_note(instance, "sysctl", name, value);
+	}
+	closedir(directory);
+	return r;
+}
+
+static int set_sysctl(const struct xd_instance *instance, const char *name, const char *value)
 {
 	char before[sizeof(((struct xd_undo *)0)->before)];
 	int r;
@@ -124,12 +161,28 @@ int xd_undo_set_sysctl(const struct xd_instance *instance, const char *name, con
 	return r ? r : xd_sysctl_write(name, value);
 }
 
+int xd_undo_set_forwarding(const struct xd_instance *instance)
+{
+	char before[16];
+	int r;
+
+	r = xd_sysctl_read(FORWARDING, before, sizeof(before));
+	if (!r && !xd_step_is_dry_run() && !strcmp(before, "0"))
+		r = note_followers(instance);
+	return r ? r : set_sysctl(instance, FORWARDING, "1");
+}
+
 static int restore_sysctl(const char *name, const char *before)
 {
 	char now[sizeof(((struct xd_undo *)0)->before)];
 	int r;
 
 	r = xd_sysctl_read(name, now, sizeof(now));
+	if (r == -ENOENT) {
+		/* The interface is gone. */
+		xd_error_clear();
+		return 0;
+	}
 	if (r || !strcmp(now, before))
 		return r;
 	return xd_step("put sysctl %s = %s back", name, before) ? xd_sysctl_write(name, before)
@@ -159,10 +212,16 @@ static int restore_clsact(const char *name)
 int xd_undo_all(const struct xd_instance *instance)
 {
 	struct xd_undo_key *keys;
-	struct xd_undo *before;
+	struct xd_undo forwarding, *before;
 	size_t count;
 	int r;
 
+	/* Before those that follow it. */
+	if (!xd_undo_get(instance, "sysctl", FORWARDING, &forwarding)) {
+		r = restore_sysctl(FORWARDING, forwarding.before);
+		if (r)
+			return r;
+	}
 	r = xd_undo_list(instance, &keys, &before, &count);
 	if (r)
 		return r;

@@ -22,8 +22,8 @@ bool xd_undo_has(const struct xd_instance *instance, const char *kind, const cha
 int xd_undo_get(const struct xd_instance *instance, const char *kind, const char *name,
 		struct xd_undo *ret_before);
 
-/* Set the sysctl NAME ("net.ipv4.ip_forward") and remember what it was. */
-int xd_undo_set_sysctl(const struct xd_instance *instance, const char *name, const char *value);
+/* Set net.ipv4.ip_forward, and remember what the kernel sets along with it. */
+int xd_undo_set_forwarding(const struct xd_instance *instance);
 
 /* Put all sysctls back and remove the clsact qdiscs that are empty. Other kinds of rows belong to
  * the network that they name, and are taken back with it. */
@@ -33,7 +33,7 @@ int xd_undo_all(const struct xd_instance *instance);
 int xd_undo_list(const struct xd_instance *instance, struct xd_undo_key **ret_keys,
 		 struct xd_undo **ret_before, size_t *ret_count);
 
-/* Text of the sysctl NAME, without its newline, in the namespace of the calling thread. */
+/* Text of the sysctl NAME ("net.ipv4.ip_forward"), without its newline, in the namespace of the calling thread. */
 int xd_sysctl_read(const char *name, char *buffer, size_t size);
 int xd_sysctl_write(const char *name, const char *value);
 

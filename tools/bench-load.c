@@ -4,7 +4,8 @@
  *
  * It makes three network namespaces and prints their paths; tools/bench links them and then asks
  * for runs, one a line: `HOOK PROGRAM FLOWS SECONDS`, as in `tc xdock 1024 1.0`. The answer is
- * `DELIVERED NANOSECONDS`, or nothing and exit 1.
+ * `DELIVERED ELAPSED BUSY`, times in nanoseconds, or nothing and exit 1. BUSY leaves out what the
+ * kernel waits before and after the frames of one system call, and what other processes took.
  *
  *     client            host                                    container
  *     bench_generate -> eth0: the program under test -> veth -> eth0: bench_sink
@@ -28,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "include/config.h"
@@ -172,7 +174,7 @@ static void put(const struct bpf_map *map, const void *key, size_t key_size, con
 /* What `xdock up` and `xdock container add web -p 9:9/udp` leave in the maps. */
 static void load_xdock(void)
 {
-	struct xd_uplink uplink_row = { .name = "eth0" };
+	struct xd_uplink uplink_row = { .ifindex = uplink.ifindex, .name = "eth0" };
 	struct xd_port_key port_key = { .port = htons(PUBLISHED_PORT), .protocol = IPPROTO_UDP };
 	struct xd_port_rev_key rev_key = {
 		.address = inet_addr(CONTAINER_ADDRESS),
@@ -208,7 +210,7 @@ static void load_xdock(void)
 	xdock->data_xd_host->xd_host.address = inet_addr(HOST_ADDRESS);
 	xdock->data_xd_subnet->xd_subnet[0].gateway = inet_addr(GATEWAY_ADDRESS);
 	xdock->data_xd_subnet->xd_subnet[0].mask = inet_addr(GATEWAY_MASK);
-	PUT(xdock->maps.xd_uplink, &uplink.ifindex, &uplink_row);
+	xdock->data_xd_uplink->xd_uplink[0] = uplink_row;
 	PUT(xdock->maps.xd_device, &veth.ifindex, &veth.ifindex);
 	PUT(xdock->maps.xd_port, &port_key, &port);
 	PUT(xdock->maps.xd_port_rev, &rev_key, &rev);
@@ -243,9 +245,18 @@ static int attach(const struct bpf_program *program, __u32 ifindex, bool is_xdp)
 	return fd;
 }
 
-/* Send that many frames; the time that it took, in nanoseconds. */
-static __u64 generate(__u32 frames)
+static __u64 now_ns(void)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* Send that many frames; adds the time that it took, in nanoseconds. */
+static void generate(__u32 frames, __u64 *elapsed_ns, __u64 *busy_ns)
+{
+	__u64 start_ns = now_ns();
 	struct frame frame = {};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = &frame, .data_size_in = sizeof(frame),
 		    .repeat = frames, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
@@ -254,7 +265,8 @@ static __u64 generate(__u32 frames)
 	bench->bss->started_ns = 0;
 	if (bpf_prog_test_run_opts(bpf_program__fd(bench->progs.bench_generate), &options))
 		err(EXIT_FAILURE, "sending frames");
-	return bench->bss->stopped_ns - bench->bss->started_ns;
+	*elapsed_ns += now_ns() - start_ns;
+	*busy_ns += bench->bss->stopped_ns - bench->bss->started_ns;
 }
 
 static void measure(bool is_xdp, bool is_bare, __u32 flows, double seconds)
@@ -263,20 +275,21 @@ static void measure(bool is_xdp, bool is_bare, __u32 flows, double seconds)
 		is_xdp ? is_bare ? bench->progs.bench_bare_xdp : xdock->progs.xd_uplink_xdp :
 			 is_bare ? bench->progs.bench_bare_tc : xdock->progs.xd_uplink_tc;
 	volatile __u64 *delivered = &bench->bss->delivered[!is_bare];
-	__u64 before, elapsed_ns = 0;
+	__u64 before, elapsed_ns = 0, busy_ns = 0;
 	int link;
 
 	bench->bss->flow_mask = flows - 1;
 	enter(HOST);
 	link = attach(program, uplink.ifindex, is_xdp);
 	enter(CLIENT);
-	generate(WARM_UP);
+	generate(WARM_UP, &elapsed_ns, &busy_ns);
 
 	before = *delivered;
+	elapsed_ns = busy_ns = 0;
 	do
-		elapsed_ns += generate(CHUNK);
+		generate(CHUNK, &elapsed_ns, &busy_ns);
 	while (elapsed_ns < seconds * 1e9);
-	printf("%llu %llu\n", *delivered - before, elapsed_ns);
+	printf("%llu %llu %llu\n", *delivered - before, elapsed_ns, busy_ns);
 	close(link);
 }
 

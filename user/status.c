@@ -145,11 +145,10 @@ static int show_uplinks(const struct xd_instance *instance)
 	static const char *const columns[] = { "uplink", "ifindex", "program", NULL };
 	struct json_object *array;
 	struct xd_uplink *uplinks;
-	__u32 *ifindexes;
 	size_t count;
 	int r;
 
-	r = xd_uplink_list(instance, &ifindexes, &uplinks, &count);
+	r = xd_uplink_list(instance, &uplinks, &count);
 	if (r)
 		return r;
 	array = json_object_new_array();
@@ -157,14 +156,13 @@ static int show_uplinks(const struct xd_instance *instance)
 		struct json_object *row = json_object_new_object();
 
 		output_add_text(row, "uplink", uplinks[i].name);
-		output_add_number(row, "ifindex", ifindexes[i]);
+		output_add_number(row, "ifindex", uplinks[i].ifindex);
 		output_add_text(row, "program",
 				attached_name(xd_attach_state(instance, XD_ATTACH_UPLINK,
-							      ifindexes[i])));
+							      uplinks[i].ifindex)));
 		json_object_array_add(array, row);
 	}
 	output_table("uplinks", array, columns);
-	free(ifindexes);
 	free(uplinks);
 	return 0;
 }

@@ -285,13 +285,28 @@ void host_forget_device(__u32 ifindex)
 		bpf_map_delete_elem(bpf_map__fd(host.skeleton->maps.xd_device), &ifindex), 0);
 }
 
-void host_age_local(const char *address, __u64 age_ns)
+/* As bpf_jiffies64() reads it. */
+static __u64 now_jiffies(void)
+{
+	unsigned long long jiffies = 0;
+	char line[256];
+	FILE *list = fopen("/proc/timer_list", "re");
+
+	assert_non_null(list);
+	while (!jiffies && fgets(line, sizeof(line), list))
+		sscanf(line, "jiffies: %llu", &jiffies);
+	fclose(list);
+	assert_int_not_equal(jiffies, 0);
+	return jiffies;
+}
+
+void host_age_local(const char *address, __u64 age)
 {
 	__be32 key = frame_address(address);
-	struct xd_local local = { .proved_ns = now_ns() - age_ns };
+	struct xd_local local = { .proved = now_jiffies() - age };
 
 	if (key == host.skeleton->data_xd_host->xd_host.address)
-		host.skeleton->data_xd_host->xd_host.proved_ns = local.proved_ns;
+		host.skeleton->data_xd_host->xd_host.proved = local.proved;
 	else
 		put(host.skeleton->maps.xd_local, &key, &local);
 }
@@ -365,7 +380,7 @@ void host_reset(void)
 		.mtu = HOST_CONTAINER_MTU,
 		.name = "docker0",
 	};
-	struct xd_uplink uplink = { .name = "uplink0" };
+	struct xd_uplink uplink = { .ifindex = host.uplink, .name = "uplink0" };
 	struct xd_subnet *subnet;
 
 	if (geteuid()) {
@@ -380,10 +395,10 @@ void host_reset(void)
 	memcpy(network.mac, host_mac_bridge, sizeof(network.mac));
 	memcpy(uplink.mac, host_mac_uplink, sizeof(uplink.mac));
 	put(host.skeleton->maps.xd_network, &host.bridge, &network);
-	put(host.skeleton->maps.xd_uplink, &host.uplink, &uplink);
+	host.skeleton->data_xd_uplink->xd_uplink[0] = uplink;
 	host.skeleton->data_xd_host->xd_host.address = frame_address(HOST_DEFAULT);
-	host_age_local(HOST_DEFAULT, HOST_FRESH_NS);
-	host_age_local(HOST_SECOND, HOST_FRESH_NS);
+	host_age_local(HOST_DEFAULT, HOST_FRESH);
+	host_age_local(HOST_SECOND, HOST_FRESH);
 	subnet = host.skeleton->data_xd_subnet->xd_subnet;
 	subnet[0] = (struct xd_subnet){ .gateway = network.gateway, .mask = network.mask };
 	subnet[1] = (struct xd_subnet){ .gateway = frame_address("172.18.0.1"),

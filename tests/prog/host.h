@@ -24,6 +24,7 @@
 #include "include/drop.h"
 #include "include/network.h"
 #include "include/port.h"
+#include "include/uplink.h"
 #include "tests/prog/frame.h"
 #include "xdock.skel.h" /* needs the structs of config.h and network.h */
 
@@ -79,10 +80,9 @@ void host_unpublish(const char *address, __u16 port_host, __u8 protocol);
 bool host_get_port(const char *address, __u16 port_host, __u8 protocol, struct xd_port *ret_port);
 bool host_get_rev(__u16 container_port_host, __u8 protocol, struct xd_port_rev *ret_rev);
 void host_forget_device(__u32 ifindex);
-/* How long ago (ns) an address was proved to be local. The programs' clock lags by up to a tick
- * and takes no proof from its future: HOST_FRESH_NS is as good as just now. */
-#define HOST_FRESH_NS 20000000ULL
-void host_age_local(const char *address, __u64 age_ns);
+/* How long ago (jiffies) an address was proved to be local. */
+#define HOST_FRESH 0
+void host_age_local(const char *address, __u64 age);
 bool host_has_local(const char *address);
 bool host_has_exception(const struct frame_spec *inbound, __u16 container_port_host);
 void host_age_exception(const struct frame_spec *inbound, __u16 container_port_host, __u64 age_ns);

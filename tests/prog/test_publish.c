@@ -356,25 +356,25 @@ static void learns_a_local_address(void **state)
 	expect_delivered(state, &spec, 80, HOST_COUNT_8080);
 	assert_true(host_has_local("203.0.113.10"));
 	host_ip("address del 203.0.113.10/32 dev uplink0");
-	/* For a second the proof counts, then it is renewed or not. */
-	host_age_local("203.0.113.10", HOST_FRESH_NS);
+	/* For a while the proof counts, then it is renewed or not. */
+	host_age_local("203.0.113.10", HOST_FRESH);
 	expect_delivered(state, &spec, 80, HOST_COUNT_8080);
-	host_age_local("203.0.113.10", 2 * XD_LOCAL_TTL_NS);
+	host_age_local("203.0.113.10", 2 * XD_LOCAL_TTL);
 	expect_pass(state, &spec);
 }
 
 static void renews_the_proof_of_a_local_address(void **state)
 {
 	struct frame_spec spec = inbound(IPPROTO_TCP, HOST_DEFAULT, 8080);
-	volatile __u64 *proved_ns;
+	volatile __u64 *proved;
 	__u64 before;
 
 	host_reset();
-	proved_ns = &host.skeleton->data_xd_host->xd_host.proved_ns;
-	host_age_local(HOST_DEFAULT, 2 * XD_LOCAL_TTL_NS);
-	before = *proved_ns;
+	proved = &host.skeleton->data_xd_host->xd_host.proved;
+	host_age_local(HOST_DEFAULT, 2 * XD_LOCAL_TTL);
+	before = *proved;
 	expect_delivered(state, &spec, 80, HOST_COUNT_8080);
-	assert_true(*proved_ns > before + XD_LOCAL_TTL_NS);
+	assert_true(*proved > before + XD_LOCAL_TTL);
 }
 
 static void passes_a_default_address_that_is_gone(void **state)
@@ -383,9 +383,9 @@ static void passes_a_default_address_that_is_gone(void **state)
 
 	host_reset();
 	host.skeleton->data_xd_host->xd_host.address = spec.to.address;
-	host_age_local("198.51.100.66", HOST_FRESH_NS);
+	host_age_local("198.51.100.66", HOST_FRESH);
 	expect_delivered(state, &spec, 80, HOST_COUNT_8080);
-	host_age_local("198.51.100.66", 2 * XD_LOCAL_TTL_NS);
+	host_age_local("198.51.100.66", 2 * XD_LOCAL_TTL);
 	expect_pass(state, &spec);
 }
 
@@ -397,7 +397,7 @@ static void learns_nothing_without_a_default_route(void **state)
 
 	host_reset();
 	host_ip("route del default");
-	host_age_local(HOST_SECOND, 2 * XD_LOCAL_TTL_NS);
+	host_age_local(HOST_SECOND, 2 * XD_LOCAL_TTL);
 	expect_pass(state, &nowhere);
 	assert_false(host_has_local("203.0.113.20"));
 	expect_delivered(state, &known, 80, HOST_COUNT_8080);

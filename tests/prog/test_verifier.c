@@ -17,7 +17,7 @@ static const struct {
 	__u32 limit;
 } limits[] = {
 	{ "xd_uplink_tc", 12064 },
-	{ "xd_uplink_xdp", 15640 },
+	{ "xd_uplink_xdp", 20600 },
 	{ "xd_container_tc", 5325 },
 	{ "xd_bridge_tc", 171 },
 	{ "xd_connect4", 478 },
