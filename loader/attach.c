@@ -214,13 +214,19 @@ int xd_detach(const struct xd_instance *instance, enum xd_attach_point point, __
 	struct bpf_tc_opts filter;
 	struct bpf_tc_hook hook;
 	bool is_ours;
+	int fd;
 
 	if (xd_attach_state(instance, point, ifindex) == XD_ATTACHED_NOT &&
 	    access(point_path(instance, point, ifindex, path), F_OK))
 		return 0;
 	if (!xd_step("detach %s from %s", points[point].program, name))
 		return 0;
-	/* The pin is the last reference. */
+	/* The pin is the last reference, but what loses that one is detached some time later. */
+	fd = bpf_obj_get(point_path(instance, point, ifindex, path));
+	if (fd >= 0) {
+		bpf_link_detach(fd);
+		close(fd);
+	}
 	if (unlink(point_path(instance, point, ifindex, path)) && errno != ENOENT)
 		return xd_error_system(-errno, "%s: remove the pin", path);
 	if (clsact_find(point, ifindex, &is_ours) && is_ours) {

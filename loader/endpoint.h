@@ -43,8 +43,8 @@ const char *xd_endpoint_netns_path(const struct xd_instance *instance, const cha
 				   char path[160]);
 
 /* The state of the maps after all that killed commands and vanished containers left was removed:
- * rows, veths without a row, namespaces without a container. Every writer begins with it. The
- * instance is locked; state is freed by the caller. */
+ * rows, veths without a row, namespaces without a container, reservations without a port. Every
+ * writer begins with it. The instance is locked; state is freed by the caller. */
 int xd_endpoint_heal(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		     struct xd_state *ret_state);
 

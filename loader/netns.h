@@ -25,7 +25,7 @@ int xd_netns_open_pid(pid_t pid, int *ret_fd);
 int xd_netns_enter(int fd);
 
 /* SO_NETNS_COOKIE of the calling thread's namespace: unique until reboot, never used again.
- * Errors: -ENOTSUP before Linux 5.14. */
+ * Errors: -ENOPROTOOPT before Linux 5.14. */
 int xd_netns_cookie(__u64 *ret_cookie);
 
 /* Make a new namespace and keep it by a bind mount at PATH; missing folders are made, and their

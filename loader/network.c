@@ -265,7 +265,7 @@ static int set_bridge(const struct xd_instance *instance, const struct plan *pla
 		r = xd_link_set_mac(plan->rtnl, bridge.ifindex, bridge.mac);
 	if (r)
 		return r;
-	if (plan->bridge && bridge.mtu != plan->mtu && (is_ours || options->mtu) &&
+	if (plan->bridge && options->mtu && bridge.mtu != options->mtu &&
 	    xd_step("set mtu of %s to %u (was %u)", name, plan->mtu, bridge.mtu)) {
 		snprintf(number, sizeof(number), "%u", bridge.mtu);
 		if (!is_ours)

@@ -30,7 +30,8 @@ struct xd_instance {
 int xd_instance_open(const char *netns, struct xd_instance *ret_instance);
 void xd_instance_close(struct xd_instance *instance);
 
-/* Wait for the lock; then remove what a killed command left and look at the pins again. */
+/* Wait for the lock; then remove what a killed command left, but not in a dry run, and look at the
+ * pins again. */
 int xd_instance_lock(struct xd_instance *instance);
 void xd_instance_unlock(struct xd_instance *instance);
 

@@ -232,8 +232,9 @@ static int list(struct xd_instance *instance, int argc, char **argv, int *status
 static int exec(struct xd_instance *instance, int argc, char **argv, int *status)
 {
 	const struct xd_endpoint_row *endpoint;
-	struct xd_state state;
-	int fd, r;
+	struct xd_state state = {};
+	const char *name;
+	int fd = -1, r;
 
 	(void)status;
 	if (command_option(argc, argv, "+:", no_options) != -1)
@@ -241,22 +242,25 @@ static int exec(struct xd_instance *instance, int argc, char **argv, int *status
 	r = command_words(argc, argv, 2, argc);
 	if (r)
 		return r;
-	r = xd_state_read(instance, &state);
-	if (!r)
-		r = xd_endpoint_find(&state, argv[optind], &endpoint);
-	if (!r)
-		r = xd_endpoint_open_netns(instance, endpoint, &fd);
-	if (r)
-		return r;
+	name = argv[optind];
 	argv += optind + 1;
 	if (!strcmp(argv[0], "--"))
 		argv++;
 	if (!argv[0])
 		return xd_error_usage("container exec: a command is missing behind --");
-	if (!xd_step("run %s in the namespace of container %s", argv[0], endpoint->value.name))
-		return 0;
-	output_give_away();
-	return xd_process_exec(fd, argv);
+	r = xd_state_read(instance, &state);
+	if (!r)
+		r = xd_endpoint_find(&state, name, &endpoint);
+	if (!r)
+		r = xd_endpoint_open_netns(instance, endpoint, &fd);
+	xd_state_free(&state);
+	if (!r && xd_step("run %s in the namespace of container %s", argv[0], name)) {
+		output_give_away();
+		r = xd_process_exec(fd, argv);
+	}
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 const struct command container_commands[] = {

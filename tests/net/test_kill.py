@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""SIGKILL between any two changes that a command makes (tests/net/shim.c).
+
+After a kill the same command is given again, and all must be as if it had been given once; or
+another command, mostly `down`, which must leave nothing. The tests go through all changes of
+their command, one after the other. Those of `up` and `down`, of which there are many, share them:
+odd ones in the one test, even ones in the other."""
+
+import itertools
+import signal
+
+from lab import CLIENT, HOST, expect, limit
+from state import instance, machine, same, xdock
+
+RANGE = "20000-20199:20000-20199"
+
+
+ALL = (1, 1)
+ODD = (1, 2)
+EVEN = (2, 2)
+
+
+def kills(*command, least, which=ALL):
+    """Kill the command before one change after the other, until it gets through. Yields after
+    each kill; the caller makes the same beginning again."""
+    for n in itertools.count(*which):
+        done = xdock(*command, KILL=n)
+        if done.returncode == 0:
+            break
+        expect(done.returncode, -signal.SIGKILL, f"exit of {command} to be killed at {n}")
+        yield n
+    expect(n > least, True, f"{n} changes are more than {least}")
+
+
+def again(lab, *command, least, which=ALL, prepare=(), restore=(), containers=()):
+    """prepare: commands before each try, restore: those that undo prepare and command."""
+
+    def give(commands):
+        for words in commands:
+            lab.xdock(*words)
+
+    give(prepare)
+    lab.xdock(*command)
+    expected = instance(lab, *containers)
+    give(restore)
+    give(prepare)
+    for n in kills(*command, least=least, which=which):
+        lab.xdock(*command)
+        same(instance(lab, *containers), expected, f"after a kill at {n}")
+        give(restore)
+        give(prepare)
+    same(instance(lab, *containers), expected, "after no kill")
+
+
+def then_down(lab, *command, least, which=ALL, prepare=()):
+    before = machine(lab)
+    for words in prepare:
+        lab.xdock(*words)
+    for n in kills(*command, least=least, which=which):
+        lab.xdock("down")
+        expect(lab.xdock("status", check=False).returncode, 3, f"exit of status, killed at {n}")
+        same(machine(lab), before, f"after a kill at {n}")
+        for words in prepare:
+            lab.xdock(*words)
+
+
+ADD = ("container", "add", "web", "-p", "8080:80", "-p", "53:53/udp")
+RM = ("container", "rm", "web")
+PORT_ADD = ("port", "add", "web", RANGE)
+PORT_RM = ("port", "rm", "20000-20099", "8080")
+
+
+@limit(90)
+def test_up_killed_anywhere_is_finished_by_up(lab):
+    again(lab, "up", least=50, which=ODD, restore=[("down",)])
+    lab.add("web", "-p", "8080:80")
+    expect(lab.tcp("client", HOST, 8080).address, CLIENT)
+
+
+@limit(90)
+def test_up_killed_anywhere_is_undone_by_down(lab):
+    then_down(lab, "up", least=50, which=EVEN)
+
+
+@limit(90)
+def test_up_of_a_running_instance_killed_anywhere_is_finished_by_up(lab):
+    lab.xdock("up")
+    lab.add("web", "-p", "8080:80")
+    again(lab, "up", least=20, containers=["web"])
+    expect(lab.tcp("client", HOST, 8080).address, CLIENT)
+
+
+@limit(60)
+def test_container_add_killed_anywhere_is_finished_by_container_add(lab):
+    lab.xdock("up")
+    again(lab, *ADD, least=15, restore=[RM], containers=["web"])
+    lab.echo("web", 80)
+    expect(lab.tcp("client", HOST, 8080).address, CLIENT)
+
+
+@limit(60)
+def test_container_add_killed_anywhere_is_undone_by_down(lab):
+    then_down(lab, *ADD, least=15, prepare=[("up",)])
+
+
+@limit(60)
+def test_container_add_killed_anywhere_is_undone_by_container_rm(lab):
+    lab.xdock("up")
+    before = instance(lab)
+    for n in kills(*ADD, least=15):
+        lab.xdock(*RM)
+        same(instance(lab), before, f"after a kill at {n}")
+
+
+@limit(60)
+def test_container_rm_killed_anywhere_is_finished_by_container_rm(lab):
+    lab.xdock("up")
+    again(lab, *RM, least=8, prepare=[ADD])
+
+
+@limit(60)
+def test_container_rm_killed_anywhere_is_undone_by_down(lab):
+    then_down(lab, *RM, least=8, prepare=[("up",), ADD])
+
+
+@limit(60)
+def test_port_add_killed_anywhere_is_finished_by_port_add(lab):
+    lab.xdock("up")
+    lab.add("web", "-p", "8080:80")
+    again(lab, *PORT_ADD, least=3, restore=[("port", "rm", "20000-20199")])
+    lab.echo("web", 20199)
+    expect(lab.tcp("client", HOST, 20199).address, CLIENT)
+
+
+@limit(60)
+def test_port_add_killed_anywhere_is_undone_by_down(lab):
+    then_down(lab, *PORT_ADD, least=3, prepare=[("up",), ADD])
+
+
+@limit(60)
+def test_port_rm_killed_anywhere_is_finished_by_port_rm(lab):
+    lab.xdock("up")
+    lab.add("web")
+    add = ("port", "add", "web", RANGE, "8080:80")
+    again(lab, *PORT_RM, least=3, prepare=[add])
+    lab.echo("web", 20199)
+    expect(lab.tcp("client", HOST, 20199).address, CLIENT)
+
+
+@limit(60)
+def test_port_rm_killed_anywhere_is_undone_by_down(lab):
+    then_down(lab, *PORT_RM, least=3, prepare=[("up",), ADD, PORT_ADD])
+
+
+@limit(60)
+def test_down_killed_anywhere_is_finished_by_down(lab):
+    then_down(lab, "down", least=20, which=ODD, prepare=[("up",), ADD])
+
+
+@limit(60)
+def test_down_killed_anywhere_can_be_followed_by_up(lab):
+    lab.xdock("up")
+    expected = instance(lab)
+    lab.xdock(*ADD)
+    for n in kills("down", least=20, which=EVEN):
+        lab.xdock("up")
+        lab.xdock(*RM)
+        same(instance(lab), expected, f"after a kill at {n}")
+        lab.xdock(*ADD)
