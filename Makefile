@@ -44,7 +44,7 @@ library := $(O)/libxdock.a
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all setup demo test check bench install uninstall clean help
+.PHONY: FORCE all setup demo test check bench install uninstall clean help
 
 all: $(O)/xdock ## build the xdock command
 
@@ -112,6 +112,12 @@ $(O)/%.o: %.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(user_cflags) -DXD_VERSION='"$(version)"' -MMD -MP -c $< -o $@
+
+# The one that says the version is compiled again when that changes.
+$(O)/user/main.o: $(O)/version
+$(O)/version: FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(version)' | cmp -s - $@ || echo '$(version)' >$@
 
 $(library): $(loader_objects)
 	$(call say,AR,$@)

@@ -21,7 +21,7 @@
 #define EEXIST 17
 
 /* Each row is refreshed once in this time. */
-#define XD_EXCEPTION_REFRESH_NS 1000000000ULL
+#define XD_EXCEPTION_REFRESH_NS 1000000000LL
 
 enum xd_noted {
 	XD_NOTED,
@@ -30,18 +30,43 @@ enum xd_noted {
 };
 
 /* The row changes hands in one store, so that a reply sees one owner or the other. */
-static __always_inline void take_over(struct xd_exception *row, const struct xd_packet *packet)
+static __always_inline void take_over(struct xd_exception *row, const struct xd_packet *packet,
+				      const struct xd_port *port)
 {
 	union {
 		__u64 word;
 		struct {
 			__be32 address;
 			__be16 port;
-			__u16 pad;
+			__u16 owner;
 		};
-	} owner = { .address = packet->destination, .port = packet->destination_port };
+	} owner = {
+		.address = packet->destination,
+		.port = packet->destination_port,
+		.owner = port->ifindex,
+	};
 
 	*(volatile __u64 *)row = owner.word;
+}
+
+/* Can nobody use the row's flow any more? Asked if another flow wants the row. */
+static __always_inline bool is_over(const struct xd_exception *row, __u8 protocol,
+				    const struct xd_port *port, __u64 now)
+{
+	struct xd_port_key key = { .address = row->address, .port = row->port,
+				   .protocol = protocol };
+	struct xd_port *mapping;
+
+	/* Signed: another CPU may have seen a packet of the flow after `now`. */
+	if ((__s64)(now - row->seen_ns) >= (__s64)XD_EXCEPTION_IDLE_NS ||
+	    row->owner != (__u16)port->ifindex)
+		return true;
+	mapping = bpf_map_lookup_elem(&xd_port, &key);
+	if (!mapping) {
+		key.address = 0;
+		mapping = bpf_map_lookup_elem(&xd_port, &key);
+	}
+	return !mapping || mapping->address != port->address || mapping->port != port->port;
 }
 
 /* From now on, look into xd_exception for both directions of this container port. */
@@ -83,17 +108,18 @@ static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *p
 	struct xd_exception fresh = {
 		.address = packet->destination,
 		.port = packet->destination_port,
+		.owner = port->ifindex,
 	};
 	__u64 now = bpf_ktime_get_coarse_ns();
 	int r;
 
 	if (row) {
 		if (row->address != packet->destination || row->port != packet->destination_port) {
-			if (now - row->seen_ns < XD_EXCEPTION_IDLE_NS)
+			if (!is_over(row, packet->protocol, port, now))
 				return XD_NOTED_CONFLICT;
-			take_over(row, packet);
+			take_over(row, packet, port);
 		}
-		if (now - row->seen_ns < XD_EXCEPTION_REFRESH_NS)
+		if ((__s64)(now - row->seen_ns) < (__s64)XD_EXCEPTION_REFRESH_NS)
 			return XD_NOTED;
 		row->seen_ns = now;
 		/* A mapping that was removed and made anew lost its flags, the flow goes on. */

@@ -16,6 +16,7 @@
 /* BTF carries no macros; these are from if_ether.h, if_packet.h, ip.h and socket.h. */
 #define ETH_P_IP 0x0800
 #define PACKET_HOST 0
+#define IP_DF 0x4000
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 #define AF_INET 2
@@ -56,6 +57,7 @@ struct xd_packet {
 	__be16 destination_port;
 	__u8 protocol;
 	__u8 ttl;
+	bool is_df; /* not to be fragmented */
 };
 
 static __always_inline bool xd_is_loopback(__be32 address)
@@ -135,6 +137,7 @@ static __always_inline enum xd_layer parse(struct xd_packet *packet, void *data,
 	packet->destination = ip->daddr;
 	packet->protocol = ip->protocol;
 	packet->ttl = ip->ttl;
+	packet->is_df = ip->frag_off & bpf_htons(IP_DF);
 	if (ip->ihl != 5 || ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
 		return XD_LAYER_IPV4;
 	return parse_transport(packet, data_end, ip_length);

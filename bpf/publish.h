@@ -151,11 +151,19 @@ static __always_inline struct xd_verdict xd_publish_out(const struct xd_packet *
 		break;
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
 		verdict.action = XD_TO_NEIGHBOUR;
-		verdict.next_hop = fib.ipv4_dst;
+		verdict.family = fib.family;
+		__builtin_memcpy(verdict.next_hop, fib.ipv6_dst, sizeof(verdict.next_hop));
 		break;
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		/* With DF, the kernel tells the container. */
+		if (packet->is_df)
+			return xd_pass();
+		return xd_drop_for(XD_DROP_UNTRANSLATED);
+	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
+		return xd_drop_for(XD_DROP_UNTRANSLATED);
 	default:
-		/* To the host itself, nowhere, or too big for the route: the kernel delivers or
-		 * says so, and the container's own address is right for either. */
+		/* To the host itself, or nowhere: the kernel delivers or says so, and the
+		 * container's own address is right for either. */
 		return xd_pass();
 	}
 	verdict.ifindex = fib.ifindex;

@@ -54,9 +54,25 @@ static __always_inline struct xd_port *port_find(struct bpf_sock_addr *ctx, __be
 	return row;
 }
 
+/* Proved once, by rtnetlink or by the FIB: rows without a proof are of addresses that ports are
+ * published on, be they here or not. */
 static __always_inline bool is_known_local(__be32 address)
 {
-	return address == xd_host.address || bpf_map_lookup_elem(&xd_local, &address);
+	struct xd_local *local;
+
+	if (address == xd_host.address)
+		return true;
+	local = bpf_map_lookup_elem(&xd_local, &address);
+	return local && local->proved;
+}
+
+/* A socket that is bound to 127/8 or to a device could not reach a container, nor its packets come
+ * back: the program gets an honest answer by being left alone. */
+static __always_inline bool is_confined(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *socket = ctx->sk;
+
+	return !socket || socket->bound_dev_if || xd_is_loopback(socket->src_ip4);
 }
 
 /* Bind to address with the port left open; 0 is any. */
@@ -85,6 +101,9 @@ static __always_inline bool claim_local(struct bpf_sock_addr *ctx, __be32 addres
 	bool is_known = is_known_local(address);
 	int r;
 
+	/* These can be bound to, too, but belong to nobody: multicast and broadcast. */
+	if ((address & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000))
+		return false;
 	if (!is_known && !bind_source(ctx, XD_ADDRESS_OF_NOBODY)) {
 		bind_source(ctx, 0);
 		return false;
@@ -100,11 +119,10 @@ static __always_inline bool translate(struct bpf_sock_addr *ctx, const struct en
 	struct xd_port *port = port_find(ctx, to->address, to->port);
 	struct xd_peer_key key = { .protocol = ctx->protocol };
 	struct xd_peer dialled = { .address = to->address, .port = to->port };
-	bool is_wildcard = !port;
 
-	if (is_wildcard)
-		port = port_find(ctx, 0, to->port);
 	if (!port)
+		port = port_find(ctx, 0, to->port);
+	if (!port || is_confined(ctx))
 		return false;
 	if (!xd_is_loopback(to->address)) {
 		if (is_connect ? !claim_local(ctx, to->address) : !is_known_local(to->address))

@@ -21,7 +21,8 @@ enum xd_action {
 struct xd_verdict {
 	enum xd_action action;
 	__u32 ifindex;
-	__be32 next_hop;
+	__u32 family; /* of the next hop: AF_INET, or AF_INET6 behind an IPv4 route (RFC 5549) */
+	__be32 next_hop[4];
 };
 
 static __always_inline struct xd_verdict xd_pass(void)
@@ -65,8 +66,8 @@ static __always_inline int xd_verdict_tc(struct __sk_buff *skb, struct xd_verdic
 	case XD_TO_LINK:
 		return bpf_redirect(verdict.ifindex, 0);
 	case XD_TO_NEIGHBOUR:
-		neighbour.nh_family = AF_INET;
-		neighbour.ipv4_nh = verdict.next_hop;
+		neighbour.nh_family = verdict.family;
+		__builtin_memcpy(neighbour.ipv6_nh, verdict.next_hop, sizeof(neighbour.ipv6_nh));
 		return bpf_redirect_neigh(verdict.ifindex, &neighbour, sizeof(neighbour), 0);
 	case XD_DROP:
 		return TC_ACT_SHOT;

@@ -10,8 +10,8 @@
 	X(0, DIRECT_ROUTED, "direct-routed",                                                      \
 	  "a packet from outside was addressed to a container instead of a published port")       \
 	X(1, MARTIAN, "martian",                                                                  \
-	  "a packet from outside had a loopback or container address as its source, or a "        \
-	  "loopback address as its destination")                                                  \
+	  "a packet from outside had a loopback or container address or the host's own as its "   \
+	  "source, or a loopback address as its destination")                                     \
 	X(2, SPOOFED, "spoofed",                                                                  \
 	  "a container sent with the address of its gateway or a loopback address as the source") \
 	X(3, TTL, "ttl",                                                                          \
@@ -20,7 +20,10 @@
 	X(5, PORT_CONFLICT, "port-conflict",                                                      \
 	  "a client used one source port for two host ports that lead to the same container port") \
 	X(6, EXCEPTION_FULL, "exception-full",                                                    \
-	  "no room in xd_exception for a flow to another address than the canonical one")
+	  "no room in xd_exception for a flow to another address than the canonical one")         \
+	X(7, UNTRANSLATED, "untranslated",                                                        \
+	  "a reply of a published port would have to be fragmented or encapsulated by the "       \
+	  "kernel, which would send it with the container's address")
 
 enum xd_drop_reason {
 #define X(number, symbol, name, sentence) XD_DROP_##symbol = number,

@@ -16,14 +16,14 @@ struct xd_exception_key {
 XD_SIZE(struct xd_exception_key, 16);
 
 /* A row that saw no inbound packet for this long may be taken over by another flow with the
- * same key. Both are the idle times after which netfilter, too, forgets a flow that is closing
+ * same key; at once if its mapping is gone, or its container. Both are the idle times after which netfilter, too, forgets a flow that is closing
  * (nf_conntrack_tcp_timeout_time_wait) or a UDP stream. */
 #define XD_EXCEPTION_IDLE_NS 120000000000ULL
 
 struct xd_exception {
 	__be32 address; /* that the client used */
 	__be16 port; /* that the client used */
-	__u16 pad;
+	__u16 owner; /* of the container's address: the low half of its ifindex */
 	__u64 seen_ns; /* CLOCK_MONOTONIC, of the last inbound packet, to a second */
 };
 XD_SIZE(struct xd_exception, 16);

@@ -58,7 +58,8 @@ static const struct socket_program socket_programs[] = {
 
 #define SOCKET_PROGRAMS (sizeof(socket_programs) / sizeof(socket_programs[0]))
 
-/* The pinned link; 0 with fd -1 if there is none or its device is gone (which removes the pin). */
+/* The pinned link; 0 with fd -1 if there is none or it is dead (which removes the pin). All links
+ * of devices begin with the ifindex. */
 static int open_link(const char *path, bool is_of_device, int *ret_fd)
 {
 	struct bpf_link_info info = {};
@@ -69,8 +70,9 @@ static int open_link(const char *path, bool is_of_device, int *ret_fd)
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : xd_error_system(-errno, "%s", path);
-	/* All links of devices begin with the ifindex, which is 0 once the device is gone. */
-	if (is_of_device && !bpf_obj_get_info_by_fd(fd, &info, &length) && !info.xdp.ifindex) {
+	/* 0 once the device is gone, or a killed command has detached the link. */
+	if (!bpf_obj_get_info_by_fd(fd, &info, &length) &&
+	    !(is_of_device ? info.xdp.ifindex : info.cgroup.cgroup_id)) {
 		close(fd);
 		if (unlink(path))
 			return xd_error_system(-errno, "%s: remove the pin", path);
@@ -155,7 +157,7 @@ static int clsact_attach(const struct xd_instance *instance, enum xd_attach_poin
 {
 	struct bpf_tc_opts filter;
 	struct bpf_tc_hook hook;
-	bool is_ours, had_row;
+	bool is_ours, is_noted, had_row;
 	int r;
 
 	if (clsact_find(point, ifindex, &is_ours) && !is_ours)
@@ -164,13 +166,15 @@ static int clsact_attach(const struct xd_instance *instance, enum xd_attach_poin
 				       "clsact qdisc",
 				       name, CLSACT_PRIORITY, CLSACT_HANDLE);
 	clsact_describe(point, ifindex, &hook, &filter);
-	had_row = xd_undo_has(instance, "clsact", name);
-	r = xd_undo_note(instance, "clsact", name, "");
+	/* The qdisc of a container's veth goes with it. */
+	is_noted = point != XD_ATTACH_CONTAINER;
+	had_row = is_noted && xd_undo_has(instance, "clsact", name);
+	r = is_noted ? xd_undo_note(instance, "clsact", name, "") : 0;
 	if (r)
 		return r;
 	r = bpf_tc_hook_create(&hook);
 	if (r == -EEXIST) {
-		r = had_row ? 0 : xd_undo_forget(instance, "clsact", name);
+		r = is_noted && !had_row ? xd_undo_forget(instance, "clsact", name) : 0;
 		if (r)
 			return r;
 	} else if (r) {
@@ -207,6 +211,20 @@ int xd_attach(const struct xd_instance *instance, enum xd_attach_point point, __
 	return r;
 }
 
+/* The pin is the last reference, but a link that loses it is detached some time later. */
+static int remove_link(const char *path)
+{
+	int fd = bpf_obj_get(path);
+
+	if (fd >= 0) {
+		bpf_link_detach(fd);
+		close(fd);
+	}
+	if (unlink(path) && errno != ENOENT)
+		return xd_error_system(-errno, "%s: remove the pin", path);
+	return 0;
+}
+
 int xd_detach(const struct xd_instance *instance, enum xd_attach_point point, __u32 ifindex,
 	      const char *name)
 {
@@ -214,24 +232,17 @@ int xd_detach(const struct xd_instance *instance, enum xd_attach_point point, __
 	struct bpf_tc_opts filter;
 	struct bpf_tc_hook hook;
 	bool is_ours;
-	int fd;
+	int r;
 
 	if (xd_attach_state(instance, point, ifindex) == XD_ATTACHED_NOT &&
 	    access(point_path(instance, point, ifindex, path), F_OK))
 		return 0;
 	if (!xd_step("detach %s from %s", points[point].program, name))
 		return 0;
-	/* The pin is the last reference, but what loses that one is detached some time later. */
-	fd = bpf_obj_get(point_path(instance, point, ifindex, path));
-	if (fd >= 0) {
-		bpf_link_detach(fd);
-		close(fd);
-	}
-	if (unlink(point_path(instance, point, ifindex, path)) && errno != ENOENT)
-		return xd_error_system(-errno, "%s: remove the pin", path);
+	r = remove_link(point_path(instance, point, ifindex, path));
+	if (r)
+		return r;
 	if (clsact_find(point, ifindex, &is_ours) && is_ours) {
-		int r;
-
 		clsact_describe(point, ifindex, &hook, &filter);
 		r = bpf_tc_detach(&hook, &filter);
 		if (r && r != -ENOENT)
@@ -324,7 +335,12 @@ int xd_attach_sockets(const struct xd_instance *instance)
 			break;
 		r = set_link(socket_path(instance, s->program, path), false, program, cgroup,
 			     s->type);
-		if (r)
+		if (r == -E2BIG)
+			r = xd_error_system(-EBUSY,
+					    "attach %s to the root of the cgroup tree: it has the "
+					    "64 programs that Linux allows",
+					    s->program);
+		else if (r)
 			r = xd_error_system(r, "attach %s to the cgroup tree", s->program);
 		close(program);
 	}
@@ -335,15 +351,13 @@ int xd_attach_sockets(const struct xd_instance *instance)
 int xd_detach_sockets(const struct xd_instance *instance)
 {
 	char path[XD_PIN_PATH_LEN];
+	int r = 0;
 
 	if (!xd_step("detach the socket programs"))
 		return 0;
-	for (size_t i = 0; i < SOCKET_PROGRAMS; i++) {
-		if (unlink(socket_path(instance, socket_programs[i].program, path)) &&
-		    errno != ENOENT)
-			return xd_error_system(-errno, "%s: remove the pin", path);
-	}
-	return 0;
+	for (size_t i = 0; !r && i < SOCKET_PROGRAMS; i++)
+		r = remove_link(socket_path(instance, socket_programs[i].program, path));
+	return r;
 }
 
 unsigned int xd_attach_count_sockets(const struct xd_instance *instance, unsigned int *ret_all)

@@ -282,6 +282,7 @@ struct plan {
 	struct xd_network network;
 	struct xd_endpoint_row row;
 	bool is_new;
+	bool has_link; /* this command made the veth pair */
 	int netns_fd;
 };
 
@@ -416,6 +417,7 @@ static int make_link(struct xd_rtnl *rtnl, struct plan *plan)
 	host_name(value->name, name);
 	r = xd_link_add_veth(rtnl, name, value->bridge, plan->network.mtu, plan->netns_fd,
 			     CONTAINER_LINK, value->mac);
+	plan->has_link = !r;
 	if (!r)
 		r = xd_link_find(rtnl, name, &link);
 	if (r)
@@ -536,7 +538,7 @@ static void roll_back(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		xd_endpoint_delete(instance, rtnl, state, &plan->row);
 	} else {
 		host_name(plan->options->name, name);
-		if (!xd_link_find(rtnl, name, &link) && link.master == plan->row.value.bridge)
+		if (plan->has_link && !xd_link_find(rtnl, name, &link))
 			xd_link_delete(rtnl, link.ifindex);
 		xd_netns_remove(xd_endpoint_netns_path(instance, plan->options->name, path));
 	}

@@ -138,8 +138,8 @@ static int check_uplinks(const struct xd_instance *instance, struct plan *plan)
 		const struct xd_link *link = find_link(plan, options->uplinks[i]);
 
 		if (!link)
-			return xd_error_missing("uplink %s: no such interface",
-						options->uplinks[i]);
+			return xd_error_system(-ENOTSUP, "uplink %s: no such interface",
+					       options->uplinks[i]);
 		if (!strcmp(link->kind, "bridge") && !strcmp(link->name, options->bridge))
 			return xd_error_usage("uplink %s: is the bridge itself", link->name);
 		if (link->is_loopback || link->type != ARPHRD_ETHER)
@@ -187,6 +187,24 @@ static void choose_mtu(struct plan *plan)
 	xd_error_clear();
 }
 
+static int check_room(const struct xd_instance *instance, const struct plan *plan)
+{
+	__u32 *ifindexes;
+	struct xd_network *networks;
+	bool is_there = false;
+	size_t count;
+	int r;
+
+	r = xd_network_list(instance, &ifindexes, &networks, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		is_there |= !strcmp(networks[i].name, plan->options->bridge);
+	free(ifindexes);
+	free(networks);
+	return count < XD_SUBNET_MAX || is_there ? 0 : xd_table_full(XD_TABLE_NETWORK);
+}
+
 static int make_plan(const struct xd_instance *instance, struct plan *plan)
 {
 	int r;
@@ -200,6 +218,8 @@ static int make_plan(const struct xd_instance *instance, struct plan *plan)
 		r = check_bridge(plan);
 	if (!r)
 		r = check_uplinks(instance, plan);
+	if (!r)
+		r = check_room(instance, plan);
 	if (!r)
 		choose_mtu(plan);
 	return r;
@@ -330,6 +350,7 @@ static int write_uplinks(const struct xd_instance *instance, const struct plan *
 	for (size_t i = 0; i < other_count && count < XD_UPLINK_MAX; i++)
 		rows[count++] = others[i];
 	memset(&rows[count], 0, (XD_UPLINK_MAX - count) * sizeof(*rows));
+	xd_data_unmap(rows);
 	return 0;
 }
 
@@ -423,6 +444,8 @@ int xd_network_up(struct xd_instance *instance, const struct xd_network_options 
 	int r;
 
 	r = make_plan(instance, &plan);
+	if (!r && !was_up)
+		r = xd_pin_sweep(instance);
 	if (!r && was_up)
 		r = xd_endpoint_heal(instance, plan.rtnl, &state);
 	if (!r && was_up)
@@ -571,6 +594,14 @@ static int find_network(const char *bridge, const struct xd_network *networks, s
 	return xd_error_missing("network %s: not up; `xdock status` shows what is", bridge);
 }
 
+/* Does the journal know the name? An `up` that failed has no row. */
+static bool is_begun(const struct xd_instance *instance, const char *bridge)
+{
+	return xd_undo_has(instance, "bridge", bridge) ||
+	       xd_undo_has(instance, "address", bridge) || xd_undo_has(instance, "mtu", bridge) ||
+	       xd_undo_has(instance, "up", bridge);
+}
+
 int xd_network_down(struct xd_instance *instance, const char *bridge)
 {
 	struct xd_state state = {};
@@ -578,6 +609,7 @@ int xd_network_down(struct xd_instance *instance, const char *bridge)
 	__u32 *ifindexes = NULL;
 	struct xd_network *networks = NULL;
 	size_t count = 0, i = 0;
+	bool has_row;
 	int r;
 
 	if (!instance->is_up && xd_step_is_dry_run())
@@ -591,11 +623,14 @@ int xd_network_down(struct xd_instance *instance, const char *bridge)
 		r = xd_network_list(instance, &ifindexes, &networks, &count);
 	if (!r && count)
 		r = find_network(bridge, networks, count, &i);
+	has_row = !r && count;
+	if (r == -ENOENT && is_begun(instance, bridge))
+		r = undo_bridge(instance, rtnl, bridge);
 	if (!r)
 		r = xd_endpoint_heal(instance, rtnl, &state);
-	if (!r && count)
+	if (!r && has_row)
 		r = remove_network(instance, rtnl, &state, ifindexes[i], &networks[i]);
-	if (!r && count <= 1) {
+	if (!r && count <= has_row) {
 		r = remove_instance(instance, rtnl);
 	} else if (!r) {
 		xd_state_free(&state);
@@ -651,14 +686,17 @@ int xd_uplink_list(const struct xd_instance *instance, struct xd_uplink **ret_up
 
 	if (!uplinks)
 		return xd_error_system(-ENOMEM, "xd_uplink");
-	rows = instance->is_up ? xd_uplink_map(instance) : uplinks;
-	if (!rows) {
-		free(uplinks);
-		return -EIO;
+	if (instance->is_up) {
+		rows = xd_uplink_map(instance);
+		if (!rows) {
+			free(uplinks);
+			return -EIO;
+		}
+		memcpy(uplinks, rows, XD_UPLINK_MAX * sizeof(*uplinks));
+		xd_data_unmap(rows);
 	}
-	while (count < XD_UPLINK_MAX && rows[count].ifindex)
+	while (count < XD_UPLINK_MAX && uplinks[count].ifindex)
 		count++;
-	memcpy(uplinks, rows, count * sizeof(*uplinks));
 	*ret_uplinks = uplinks;
 	*ret_count = count;
 	return 0;
@@ -667,18 +705,17 @@ int xd_uplink_list(const struct xd_instance *instance, struct xd_uplink **ret_up
 /* Used rows in front, each stored whole, as the programs read them. */
 static int refresh_subnets(const struct xd_instance *instance)
 {
-	volatile __u64 *rows = (volatile __u64 *)xd_subnet_map(instance);
-	__u32 *ifindexes;
+	volatile __u64 *rows;
 	struct xd_network *networks;
+	__u32 *ifindexes;
 	size_t count;
 	int r;
 
-	if (!rows)
-		return -EIO;
 	r = xd_network_list(instance, &ifindexes, &networks, &count);
 	if (r)
 		return r;
-	for (size_t i = 0; i < XD_SUBNET_MAX; i++) {
+	rows = (volatile __u64 *)xd_subnet_map(instance);
+	for (size_t i = 0; rows && i < XD_SUBNET_MAX; i++) {
 		union {
 			struct xd_subnet subnet;
 			__u64 word;
@@ -690,50 +727,64 @@ static int refresh_subnets(const struct xd_instance *instance)
 		}
 		rows[i] = row.word;
 	}
+	r = rows ? 0 : -EIO;
+	xd_data_unmap((void *)rows);
 	free(ifindexes);
 	free(networks);
-	return 0;
+	return r;
 }
 
-static bool has_local(const __be32 *addresses, size_t count, __be32 address)
+/* What xd_local has to hold: the host's addresses, found now, and those that ports are published
+ * on, be they the host's or not. */
+static size_t collect_locals(const struct xd_link_address *addresses, size_t address_count,
+			     const struct xd_state *state, __be32 *keys, struct xd_local *values)
 {
-	for (size_t i = 0; i < count; i++)
-		if (addresses[i] == address)
-			return true;
-	return false;
+	size_t count = 0;
+
+	for (size_t i = 0; i < address_count && count < XD_LOCAL_MAX; i++) {
+		keys[count] = addresses[i].address;
+		values[count++].proved = XD_LOCAL_FOUND;
+	}
+	for (size_t i = 0; i < state->port_count && count < XD_LOCAL_MAX; i++) {
+		__be32 address = state->ports[i].key.address;
+		bool is_known = !address;
+
+		for (size_t j = 0; !is_known && j < count; j++)
+			is_known = keys[j] == address;
+		if (!is_known)
+			keys[count++] = address;
+	}
+	return count;
 }
 
-/* xd_local: the host's addresses and those that ports are published on. A row that is there
- * keeps its proof. */
 static int refresh_locals(const struct xd_instance *instance,
 			  const struct xd_link_address *addresses, size_t address_count,
 			  const struct xd_state *state)
 {
-	static const struct xd_local unproved;
-	__be32 *wanted = calloc(address_count + XD_LOCAL_MAX, sizeof(*wanted)), *keys = NULL;
-	struct xd_local *values = NULL;
-	size_t wanted_count = 0, count = 0;
-	int r = 0;
+	__be32 *wanted = calloc(XD_LOCAL_MAX, sizeof(*wanted)), *keys = NULL;
+	struct xd_local *rows = calloc(XD_LOCAL_MAX, sizeof(*rows)), *values = NULL;
+	size_t wanted_count, count = 0;
+	int r;
 
-	if (!wanted)
-		return xd_error_system(-ENOMEM, "xd_local");
-	for (size_t i = 0; i < address_count; i++)
-		wanted[wanted_count++] = addresses[i].address;
-	for (size_t i = 0; i < state->port_count; i++) {
-		__be32 address = state->ports[i].key.address;
-
-		if (address && wanted_count < address_count + XD_LOCAL_MAX &&
-		    !has_local(wanted, wanted_count, address))
-			wanted[wanted_count++] = address;
+	if (!wanted || !rows) {
+		r = xd_error_system(-ENOMEM, "xd_local");
+		goto free;
 	}
+	wanted_count = collect_locals(addresses, address_count, state, wanted, rows);
 	r = xd_table_read(instance, XD_TABLE_LOCAL, (void **)&keys, (void **)&values, &count);
-	for (size_t i = 0; !r && i < count; i++)
-		if (!has_local(wanted, wanted_count, keys[i]))
+	for (size_t i = 0; !r && i < count; i++) {
+		bool is_wanted = false;
+
+		for (size_t j = 0; !is_wanted && j < wanted_count; j++)
+			is_wanted = wanted[j] == keys[i];
+		if (!is_wanted)
 			r = xd_table_delete(instance, XD_TABLE_LOCAL, &keys[i]);
-	for (size_t i = 0; !r && i < wanted_count; i++)
-		if (!has_local(keys, count, wanted[i]))
-			r = xd_table_put(instance, XD_TABLE_LOCAL, &wanted[i], &unproved);
+	}
+	if (!r)
+		r = xd_table_put_many(instance, XD_TABLE_LOCAL, wanted, rows, wanted_count, NULL);
+free:
 	free(wanted);
+	free(rows);
 	free(keys);
 	free(values);
 	return r;
@@ -761,29 +812,37 @@ static __be32 default_address(const struct xd_instance *instance, struct xd_rtnl
 	return address;
 }
 
-int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
-		       const struct xd_state *state)
+static int refresh_host(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+			const struct xd_link_address *addresses, size_t address_count)
 {
-	struct xd_link_address *addresses;
-	struct xd_host *host;
-	size_t count;
-	__be32 address;
-	int r;
+	__be32 address = default_address(instance, rtnl, addresses, address_count);
+	struct xd_host *host = xd_host_map(instance);
 
-	if (xd_step_is_dry_run())
-		return 0;
-	host = xd_host_map(instance);
 	if (!host)
 		return -EIO;
-	r = xd_link_list_addresses(rtnl, &addresses, &count);
-	if (r)
-		return r;
-	address = default_address(instance, rtnl, addresses, count);
 	if (host->address != address) {
 		host->proved = 0;
 		*(volatile __be32 *)&host->address = address;
 	}
-	r = refresh_subnets(instance);
+	xd_data_unmap(host);
+	return 0;
+}
+
+int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+		       const struct xd_state *state)
+{
+	struct xd_link_address *addresses;
+	size_t count;
+	int r;
+
+	if (xd_step_is_dry_run())
+		return 0;
+	r = xd_link_list_addresses(rtnl, &addresses, &count);
+	if (r)
+		return r;
+	r = refresh_host(instance, rtnl, addresses, count);
+	if (!r)
+		r = refresh_subnets(instance);
 	if (!r)
 		r = refresh_locals(instance, addresses, count, state);
 	free(addresses);

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "loader/step.h"
 
 #define BPFFS "/sys/fs/bpf"
+#define ROOT BPFFS "/xdock"
 
 /* `ip netns exec NAME` mounts a sysfs over /sys whose source is NAME. Whatever is pinned below it
  * is gone when that shell ends. Returns true and the name if this is such a shell. */
@@ -124,7 +126,7 @@ static int look(struct xd_instance *instance)
 
 int xd_instance_open(const char *netns, struct xd_instance *ret_instance)
 {
-	struct xd_instance instance = { .netns_fd = -1 };
+	struct xd_instance instance = { .netns_fd = -1, .lock_fd = -1 };
 	int r;
 
 	xd_log_begin();
@@ -148,7 +150,7 @@ int xd_instance_open(const char *netns, struct xd_instance *ret_instance)
 		goto close;
 
 	snprintf(instance.name, sizeof(instance.name), "net-%llu", instance.cookie);
-	snprintf(instance.pins, sizeof(instance.pins), BPFFS "/xdock/%s", instance.name);
+	snprintf(instance.pins, sizeof(instance.pins), ROOT "/%s", instance.name);
 	snprintf(instance.run, sizeof(instance.run), "/run/xdock/%s", instance.name);
 	r = look(&instance);
 	if (r)
@@ -162,9 +164,56 @@ close:
 
 void xd_instance_close(struct xd_instance *instance)
 {
+	xd_instance_unlock(instance);
 	if (instance->netns_fd >= 0)
 		close(instance->netns_fd);
 	instance->netns_fd = -1;
+}
+
+/* The directory above all pins, ours alone: with bpffs at its default mode anybody may have made
+ * one of that name. */
+static int open_root(int *ret_fd)
+{
+	struct stat st;
+	int fd;
+
+	if (!xd_step_is_dry_run() && mkdir(ROOT, 0700) && errno != EEXIST)
+		return xd_error_system(-errno, ROOT ": make the directory");
+	fd = open(ROOT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ENOENT : xd_error_system(-errno, ROOT);
+	if (fstat(fd, &st) || st.st_uid || st.st_mode & 022) {
+		close(fd);
+		return xd_error_system(-ENOTSUP, ROOT ": others than root may write to it; remove "
+						      "it, it is not of xdock");
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Whoever unlocks it removes the directory if it is empty; then a new one is the lock. */
+static int lock_root(int *ret_fd)
+{
+	struct stat locked, there;
+	int fd = -1, r;
+
+	for (;;) {
+		r = open_root(&fd);
+		if (r == -ENOENT && !xd_step_is_dry_run())
+			continue;
+		if (r)
+			return r == -ENOENT ? 0 : r;
+		while (!r && flock(fd, LOCK_EX))
+			r = errno == EINTR ? 0 : xd_error_system(-errno, ROOT ": lock it");
+		if (!r && !fstat(fd, &locked) && !stat(ROOT, &there) &&
+		    locked.st_dev == there.st_dev && locked.st_ino == there.st_ino)
+			break;
+		close(fd);
+		if (r)
+			return r;
+	}
+	*ret_fd = fd;
+	return 0;
 }
 
 int xd_instance_lock(struct xd_instance *instance)
@@ -172,10 +221,9 @@ int xd_instance_lock(struct xd_instance *instance)
 	char path[XD_PIN_PATH_LEN];
 	int r;
 
-	while (flock(instance->netns_fd, LOCK_EX)) {
-		if (errno != EINTR)
-			return xd_error_system(-errno, "%s: lock", instance->name);
-	}
+	r = lock_root(&instance->lock_fd);
+	if (r)
+		return r;
 	if (xd_step_is_dry_run())
 		return look(instance);
 	snprintf(path, sizeof(path), "%s-new", instance->pins);
@@ -191,7 +239,67 @@ int xd_instance_lock(struct xd_instance *instance)
 
 void xd_instance_unlock(struct xd_instance *instance)
 {
-	flock(instance->netns_fd, LOCK_UN);
+	if (instance->lock_fd < 0)
+		return;
+	if (!xd_step_is_dry_run())
+		rmdir(ROOT);
+	close(instance->lock_fd);
+	instance->lock_fd = -1;
+}
+
+/* All links to devices are dead, and there is one. */
+static bool is_dead(const char pins[XD_PIN_PATH_LEN + 256])
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *directory;
+	bool is_any = false, is_alive = false;
+
+	snprintf(path, sizeof(path), "%s/link", pins);
+	directory = opendir(path);
+	if (!directory)
+		return false;
+	while (!is_alive && (entry = readdir(directory))) {
+		struct bpf_link_info info = {};
+		__u32 length = sizeof(info);
+		int fd;
+
+		/* POINT-IFINDEX; those of sockets have no number. */
+		if (!strchr(entry->d_name, '-'))
+			continue;
+		snprintf(path, sizeof(path), "%s/link/%s", pins, entry->d_name);
+		fd = bpf_obj_get(path);
+		is_alive = fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) ||
+			   info.xdp.ifindex;
+		is_any = true;
+		if (fd >= 0)
+			close(fd);
+	}
+	closedir(directory);
+	return is_any && !is_alive;
+}
+
+int xd_pin_sweep(const struct xd_instance *instance)
+{
+	char path[XD_PIN_PATH_LEN + 256];
+	struct dirent *entry;
+	DIR *directory;
+	int r = 0;
+
+	directory = opendir(ROOT);
+	if (!directory)
+		return errno == ENOENT ? 0 : xd_error_system(-errno, ROOT);
+	while (!r && (entry = readdir(directory))) {
+		snprintf(path, sizeof(path), ROOT "/%s", entry->d_name);
+		if (entry->d_name[0] == '.' || !strcmp(entry->d_name, instance->name) ||
+		    !is_dead(path))
+			continue;
+		if (xd_step("remove the pins in %s, whose namespace is gone", path) &&
+		    remove_directory(path))
+			r = xd_error_system(-EBUSY, "%s: cannot be removed", path);
+	}
+	closedir(directory);
+	return r;
 }
 
 int xd_instance_require_up(const struct xd_instance *instance)
@@ -220,9 +328,6 @@ int xd_pin_prepare(const struct xd_instance *instance, char ret_directory[XD_PIN
 	char path[XD_PIN_PATH_LEN], folder[XD_PIN_PATH_LEN + 8];
 	int r;
 
-	r = make_directory(BPFFS "/xdock");
-	if (r)
-		return r;
 	snprintf(path, sizeof(path), "%s-new", instance->pins);
 	r = make_directory(path);
 	if (r)
@@ -262,7 +367,5 @@ int xd_pin_remove(struct xd_instance *instance)
 	r = remove_directory(path);
 	if (r)
 		return xd_error_system(r, "%s: remove", path);
-	/* Other instances may live beside this one. */
-	rmdir(BPFFS "/xdock");
 	return 0;
 }

@@ -7,8 +7,8 @@
  * (net-COOKIE-new, net-COOKIE-old; bpffs
  * takes no dots) is removed by the next one. There is no state file.
  *
- * The lock is flock() on the namespace itself: it needs no file, is the same from every mount
- * namespace, and goes with its holder. Writers take it; readers need none, since a map is
+ * The lock is flock() on /sys/fs/bpf/xdock, which root alone can open, and goes with its holder.
+ * It is one for all instances of a bpffs. Writers take it; readers need none, since a map is
  * changed one row at a time. */
 #ifndef XD_PIN_H
 #define XD_PIN_H
@@ -21,14 +21,15 @@ struct xd_instance {
 	char name[32]; /* "net-COOKIE" */
 	char pins[80]; /* "/sys/fs/bpf/xdock/NAME" */
 	char run[80]; /* "/run/xdock/NAME": the namespaces that xdock made */
-	int netns_fd; /* the lock, and the namespace to come back to */
+	int netns_fd; /* the namespace to come back to */
+	int lock_fd; /* -1: not locked */
 	bool is_up; /* the pins are there */
 };
 
 /* Enter the namespace NETNS (name or path; NULL: stay) and look at its pins. Errors: no root, no
  * bpffs, a /sys that `ip netns exec` mounted, another ABI version pinned. */
 int xd_instance_open(const char *netns, struct xd_instance *ret_instance);
-void xd_instance_close(struct xd_instance *instance);
+void xd_instance_close(struct xd_instance *instance); /* unlocks it, too */
 
 /* Wait for the lock; then remove what a killed command left, but not in a dry run, and look at the
  * pins again. */
@@ -46,6 +47,10 @@ const char *xd_pin_path(const struct xd_instance *instance, const char *name,
 /* An empty net-COOKIE-new/ with its folders; xd_pin_publish() makes it the instance's pins. */
 int xd_pin_prepare(const struct xd_instance *instance, char ret_directory[XD_PIN_PATH_LEN]);
 int xd_pin_publish(struct xd_instance *instance);
+
+/* Remove the pins of instances whose namespace is gone: nothing else can, and their programs at the
+ * root of the cgroup tree would stay. Told by their links to devices, all of which died. */
+int xd_pin_sweep(const struct xd_instance *instance);
 
 /* Take the pins away, all at once. Programs that only pins held are gone with them. */
 int xd_pin_remove(struct xd_instance *instance);

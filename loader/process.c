@@ -53,6 +53,7 @@ static void child(char *const argv[], pid_t parent, int ready, int go, int failu
 		r = -errno;
 	if (!r)
 		r = mount_sys();
+	signal(SIGPIPE, SIG_DFL);
 	if (!r && write(ready, &byte, 1) == 1 && read(go, &byte, 1) == 1) {
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
@@ -216,6 +217,8 @@ int xd_process_exec(int netns_fd, char *const argv[])
 	r = mount_sys();
 	if (r)
 		return xd_error_system(r, "command %s: mount /sys", argv[0]);
+	/* What is ignored stays so behind exec(). */
+	signal(SIGPIPE, SIG_DFL);
 	execvp(argv[0], argv);
 	return xd_error_system(-errno, "command %s", argv[0]);
 }

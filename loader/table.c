@@ -42,36 +42,32 @@ static const struct table tables[XD_TABLE_MAX] = {
 	[XD_TABLE_UNDO] = { "xd_undo", sizeof(struct xd_undo_key), sizeof(struct xd_undo), NULL },
 };
 
-/* A map is opened once; an instance is one process' only one. */
-static int open_map(const struct xd_instance *instance, const char *name, int *fd)
+/* Opened for each call: a command that waits for the lock meanwhile (`run`) may find another
+ * instance's life behind the same path. The caller closes. */
+static int open_map(const struct xd_instance *instance, const char *name, int *ret_fd)
 {
 	char path[XD_PIN_PATH_LEN];
+	int fd;
 
-	if (*fd > 0)
-		return 0;
-	*fd = bpf_obj_get(xd_pin_path(instance, name, path));
-	if (*fd < 0)
+	fd = bpf_obj_get(xd_pin_path(instance, name, path));
+	if (fd < 0)
 		return xd_error_system(-errno, "%s", path);
+	*ret_fd = fd;
 	return 0;
 }
 
 static int open_table(const struct xd_instance *instance, enum xd_table table, int *ret_fd)
 {
-	static int fds[XD_TABLE_MAX];
 	struct bpf_map_info info = {};
 	__u32 length = sizeof(info);
-	bool is_new = fds[table] <= 0;
 	int r;
 
-	r = open_map(instance, tables[table].name, &fds[table]);
-	if (r)
-		return r;
-	if (is_new && !bpf_obj_get_info_by_fd(fds[table], &info, &length)) {
+	r = open_map(instance, tables[table].name, ret_fd);
+	if (!r && !bpf_obj_get_info_by_fd(*ret_fd, &info, &length)) {
 		assert(info.key_size == tables[table].key_size);
 		assert(info.value_size == tables[table].value_size);
 	}
-	*ret_fd = fds[table];
-	return 0;
+	return r;
 }
 
 static int table_error(int r, enum xd_table table)
@@ -93,9 +89,9 @@ int xd_table_get(const struct xd_instance *instance, enum xd_table table, const 
 	r = open_table(instance, table, &fd);
 	if (r)
 		return r;
-	if (!bpf_map_lookup_elem(fd, key, ret_value))
-		return 0;
-	return errno == ENOENT ? -ENOENT : table_error(-errno, table);
+	r = bpf_map_lookup_elem(fd, key, ret_value) ? -errno : 0;
+	close(fd);
+	return !r || r == -ENOENT ? r : table_error(r, table);
 }
 
 int xd_table_put(const struct xd_instance *instance, enum xd_table table, const void *key,
@@ -108,7 +104,9 @@ int xd_table_put(const struct xd_instance *instance, enum xd_table table, const 
 	r = open_table(instance, table, &fd);
 	if (r)
 		return r;
-	return bpf_map_update_elem(fd, key, value, BPF_ANY) ? table_error(-errno, table) : 0;
+	r = bpf_map_update_elem(fd, key, value, BPF_ANY) ? -errno : 0;
+	close(fd);
+	return r ? table_error(r, table) : 0;
 }
 
 int xd_table_delete(const struct xd_instance *instance, enum xd_table table, const void *key)
@@ -120,9 +118,9 @@ int xd_table_delete(const struct xd_instance *instance, enum xd_table table, con
 	r = open_table(instance, table, &fd);
 	if (r)
 		return r;
-	if (bpf_map_delete_elem(fd, key) && errno != ENOENT)
-		return table_error(-errno, table);
-	return 0;
+	r = bpf_map_delete_elem(fd, key) ? -errno : 0;
+	close(fd);
+	return r && r != -ENOENT ? table_error(r, table) : 0;
 }
 
 int xd_table_put_many(const struct xd_instance *instance, enum xd_table table, const void *keys,
@@ -137,17 +135,18 @@ int xd_table_put_many(const struct xd_instance *instance, enum xd_table table, c
 	r = open_table(instance, table, &fd);
 	if (r)
 		return r;
-	while (done < count) {
+	while (!r && done < count) {
 		__u32 n = count - done < BATCH ? count - done : BATCH;
 
 		if (bpf_map_update_batch(fd, (const char *)keys + done * t->key_size,
 					 (const char *)values + done * t->value_size, &n, NULL))
-			return table_error(-errno, table);
+			r = table_error(-errno, table);
 		done += n;
-		if (progress)
+		if (!r && progress)
 			progress(done, count);
 	}
-	return 0;
+	close(fd);
+	return r;
 }
 
 int xd_table_delete_many(const struct xd_instance *instance, enum xd_table table, const void *keys,
@@ -162,18 +161,19 @@ int xd_table_delete_many(const struct xd_instance *instance, enum xd_table table
 	r = open_table(instance, table, &fd);
 	if (r)
 		return r;
-	while (done < count) {
+	while (!r && done < count) {
 		__u32 n = count - done < BATCH ? count - done : BATCH;
 
 		/* A key that is gone already ends the batch there; it is passed over. */
 		if (bpf_map_delete_batch(fd, (const char *)keys + done * t->key_size, &n, NULL)) {
 			if (errno != ENOENT)
-				return table_error(-errno, table);
+				r = table_error(-errno, table);
 			n++;
 		}
 		done += n;
 	}
-	return 0;
+	close(fd);
+	return r;
 }
 
 /* Whole buckets at a time, so that rows that come and go meanwhile neither repeat the others nor
@@ -230,6 +230,7 @@ int xd_table_read(const struct xd_instance *instance, enum xd_table table, void 
 		if (r)
 			break;
 	}
+	close(fd);
 	*ret_keys = keys;
 	*ret_values = values;
 	*ret_count = count;
@@ -237,6 +238,7 @@ int xd_table_read(const struct xd_instance *instance, enum xd_table table, void 
 no_memory:
 	r = xd_error_system(-ENOMEM, "%s", t->name);
 free:
+	close(fd);
 	free(keys);
 	free(values);
 	return r;
@@ -251,10 +253,11 @@ int xd_table_room(const struct xd_instance *instance, enum xd_table table, size_
 	r = open_table(instance, table, &fd);
 	if (r)
 		return r;
-	if (bpf_obj_get_info_by_fd(fd, &info, &length))
-		return table_error(-errno, table);
-	*ret_room = info.max_entries;
-	return 0;
+	r = bpf_obj_get_info_by_fd(fd, &info, &length) ? table_error(-errno, table) : 0;
+	close(fd);
+	if (!r)
+		*ret_room = info.max_entries;
+	return r;
 }
 
 int xd_table_full(enum xd_table table)
@@ -286,23 +289,23 @@ static int sum_row(int fd, const char *name, __u32 key, __u64 *ret_sums, size_t 
 	return 0;
 }
 
-static int count_fd;
-static int drop_fd;
-
 int xd_count_read(const struct xd_instance *instance, __u32 counter,
 		  struct xd_count ret_count[XD_COUNT_DIRECTIONS])
 {
-	int r = open_map(instance, "xd_count", &count_fd);
+	int fd, r;
 
+	r = open_map(instance, "xd_count", &fd);
+	if (r)
+		return r;
 	for (__u32 direction = 0; !r && direction < XD_COUNT_DIRECTIONS; direction++) {
 		__u64 sums[2];
 
-		r = sum_row(count_fd, "xd_count", counter * XD_COUNT_DIRECTIONS + direction, sums,
-			    2);
+		r = sum_row(fd, "xd_count", counter * XD_COUNT_DIRECTIONS + direction, sums, 2);
 		if (!r)
 			ret_count[direction] =
 				(struct xd_count){ .packets = sums[0], .bytes = sums[1] };
 	}
+	close(fd);
 	return r;
 }
 
@@ -310,58 +313,67 @@ static int reset_counter(const struct xd_instance *instance, __u32 counter)
 {
 	int cpus = libbpf_num_possible_cpus();
 	struct xd_count *zero;
-	int r;
+	int fd, r;
 
 	if (cpus < 0)
 		return xd_error_system(cpus, "count the CPUs");
-	r = open_map(instance, "xd_count", &count_fd);
-	if (r)
-		return r;
 	zero = calloc(cpus, sizeof(*zero));
 	if (!zero)
 		return xd_error_system(-ENOMEM, "xd_count");
+	r = open_map(instance, "xd_count", &fd);
+	if (r)
+		goto free;
 	for (__u32 direction = 0; !r && direction < XD_COUNT_DIRECTIONS; direction++) {
 		__u32 key = counter * XD_COUNT_DIRECTIONS + direction;
 
-		if (bpf_map_update_elem(count_fd, &key, zero, BPF_ANY))
+		if (bpf_map_update_elem(fd, &key, zero, BPF_ANY))
 			r = xd_error_system(-errno, "xd_count");
 	}
+	close(fd);
+free:
 	free(zero);
 	return r;
 }
 
 int xd_drop_read(const struct xd_instance *instance, __u64 ret_drops[XD_DROP_MAX])
 {
-	int r = open_map(instance, "xd_drop", &drop_fd);
+	int fd, r;
 
+	r = open_map(instance, "xd_drop", &fd);
+	if (r)
+		return r;
 	for (__u32 reason = 0; !r && reason < XD_DROP_MAX; reason++)
-		r = sum_row(drop_fd, "xd_drop", reason, &ret_drops[reason], 1);
+		r = sum_row(fd, "xd_drop", reason, &ret_drops[reason], 1);
+	close(fd);
 	return r;
 }
 
 int xd_reserved_get(const struct xd_instance *instance, struct xd_reserved *ret_reserved)
 {
-	static int fd;
 	__u32 key = 0;
-	int r = open_map(instance, "xd_reserved", &fd);
+	int fd, r;
 
+	r = open_map(instance, "xd_reserved", &fd);
 	if (r)
 		return r;
-	return bpf_map_lookup_elem(fd, &key, ret_reserved) ? xd_error_system(-errno, "xd_reserved")
-							    : 0;
+	if (bpf_map_lookup_elem(fd, &key, ret_reserved))
+		r = xd_error_system(-errno, "xd_reserved");
+	close(fd);
+	return r;
 }
 
 int xd_reserved_put(const struct xd_instance *instance, const struct xd_reserved *reserved)
 {
-	static int fd;
 	__u32 key = 0;
-	int r = open_map(instance, "xd_reserved", &fd);
+	int fd, r;
 
+	r = open_map(instance, "xd_reserved", &fd);
 	if (r)
 		return r;
-	return bpf_map_update_elem(fd, &key, reserved, BPF_ANY)
-		       ? xd_error_system(-errno, "xd_reserved")
-		       : 0;
+	if (bpf_map_update_elem(fd, &key, reserved, BPF_ANY))
+		r = xd_error_system(-errno, "xd_reserved");
+	close(fd);
+	return r;
 }
 
 int xd_count_allocate(const struct xd_instance *instance, const struct xd_state *state,
@@ -390,15 +402,19 @@ int xd_count_allocate(const struct xd_instance *instance, const struct xd_state 
 	return r;
 }
 
-/* The global data of the programs, mapped. */
-static void *map_data(const struct xd_instance *instance, const char *name, size_t size)
+/* The global data of the programs, mapped. Each fits the smallest page. */
+_Static_assert(sizeof(struct xd_host) <= XD_DATA_SIZE, "one page");
+_Static_assert(sizeof(struct xd_subnet) * XD_SUBNET_MAX <= XD_DATA_SIZE, "one page");
+_Static_assert(sizeof(struct xd_uplink) * XD_UPLINK_MAX <= XD_DATA_SIZE, "one page");
+
+static void *map_data(const struct xd_instance *instance, const char *name)
 {
 	void *data;
-	int fd = 0;
+	int fd;
 
 	if (open_map(instance, name, &fd))
 		return NULL;
-	data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	data = mmap(NULL, XD_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (data == MAP_FAILED) {
 		xd_error_system(-errno, "%s: map it", name);
 		data = NULL;
@@ -409,29 +425,23 @@ static void *map_data(const struct xd_instance *instance, const char *name, size
 
 struct xd_host *xd_host_map(const struct xd_instance *instance)
 {
-	static struct xd_host *host;
-
-	if (!host)
-		host = map_data(instance, "xd_host", sizeof(*host));
-	return host;
+	return map_data(instance, "xd_host");
 }
 
 struct xd_subnet *xd_subnet_map(const struct xd_instance *instance)
 {
-	static struct xd_subnet *subnets;
-
-	if (!subnets)
-		subnets = map_data(instance, "xd_subnet", XD_SUBNET_MAX * sizeof(*subnets));
-	return subnets;
+	return map_data(instance, "xd_subnet");
 }
 
 struct xd_uplink *xd_uplink_map(const struct xd_instance *instance)
 {
-	static struct xd_uplink *uplinks;
+	return map_data(instance, "xd_uplink");
+}
 
-	if (!uplinks)
-		uplinks = map_data(instance, "xd_uplink", XD_UPLINK_MAX * sizeof(*uplinks));
-	return uplinks;
+void xd_data_unmap(void *data)
+{
+	if (data)
+		munmap(data, XD_DATA_SIZE);
 }
 
 /* Keys and values of one table, joined into an array of ROW structs. */

@@ -67,10 +67,13 @@ int xd_drop_read(const struct xd_instance *instance, __u64 ret_drops[XD_DROP_MAX
 int xd_reserved_get(const struct xd_instance *instance, struct xd_reserved *ret_reserved);
 int xd_reserved_put(const struct xd_instance *instance, const struct xd_reserved *reserved);
 
-/* xd_host, xd_subnet and xd_uplink, mapped; NULL with an error recorded. The caller unmaps nothing: they stay until the process ends. */
+/* xd_host, xd_subnet and xd_uplink, mapped; NULL with an error recorded. Each goes back by
+ * xd_data_unmap(). */
+#define XD_DATA_SIZE 4096
 struct xd_host *xd_host_map(const struct xd_instance *instance);
 struct xd_subnet *xd_subnet_map(const struct xd_instance *instance); /* XD_SUBNET_MAX rows */
 struct xd_uplink *xd_uplink_map(const struct xd_instance *instance); /* XD_UPLINK_MAX rows */
+void xd_data_unmap(void *data); /* NULL is allowed */
 
 /* The maps as reconcile.h wants them, and what it says about them done. The state's arrays are
  * freed by xd_state_free(). */

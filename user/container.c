@@ -63,12 +63,12 @@ static int open_netns(struct request *request, const char *what)
 	r = xd_netns_open(what, &request->options.netns_fd);
 	if (r)
 		return r;
-	if (strchr(what, '/')) {
-		if (!realpath(what, request->netns))
-			return xd_error_system(-errno, "namespace %s", what);
-	} else {
-		snprintf(request->netns, sizeof(request->netns), "/run/netns/%s", what);
-	}
+	snprintf(request->netns, sizeof(request->netns), "/run/netns/%s", what);
+	/* Names go before pids, as in xd_netns_open(); below /proc a path is no path to resolve. */
+	if (strchr(what, '/') && !realpath(what, request->netns))
+		snprintf(request->netns, sizeof(request->netns), "%s", what);
+	else if (!strchr(what, '/') && access(request->netns, F_OK))
+		snprintf(request->netns, sizeof(request->netns), "/proc/%s/ns/net", what);
 	request->options.netns = request->netns;
 	return 0;
 }

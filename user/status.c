@@ -140,30 +140,58 @@ static int show_networks(const struct xd_instance *instance, const struct xd_sta
 	return 0;
 }
 
+static void add_uplink(const struct xd_instance *instance, struct json_object *array,
+		       const char *name, __u32 ifindex)
+{
+	struct json_object *row = json_object_new_object();
+
+	output_add_text(row, "uplink", name);
+	output_add_number(row, "ifindex", ifindex);
+	output_add_text(row, "program",
+			attached_name(xd_attach_state(instance, XD_ATTACH_UPLINK, ifindex)));
+	json_object_array_add(array, row);
+}
+
+/* Those that it has, then interfaces that are up without a program: their packets do not find
+ * published ports, and do reach containers. */
 static int show_uplinks(const struct xd_instance *instance)
 {
 	static const char *const columns[] = { "uplink", "ifindex", "program", NULL };
 	struct json_object *array;
 	struct xd_uplink *uplinks;
-	size_t count;
+	struct xd_network network;
+	struct xd_link *links;
+	struct xd_rtnl *rtnl;
+	size_t count, link_count;
 	int r;
 
-	r = xd_uplink_list(instance, &uplinks, &count);
+	r = xd_rtnl_open(-1, &rtnl);
 	if (r)
 		return r;
+	r = xd_link_list(rtnl, &links, &link_count);
+	xd_rtnl_close(rtnl);
+	if (r)
+		return r;
+	r = xd_uplink_list(instance, &uplinks, &count);
+	if (r) {
+		free(links);
+		return r;
+	}
 	array = json_object_new_array();
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *row = json_object_new_object();
+	for (size_t i = 0; i < count; i++)
+		add_uplink(instance, array, uplinks[i].name, uplinks[i].ifindex);
+	for (size_t i = 0; i < link_count; i++) {
+		bool is_known = !links[i].is_up || links[i].is_loopback || links[i].master;
 
-		output_add_text(row, "uplink", uplinks[i].name);
-		output_add_number(row, "ifindex", uplinks[i].ifindex);
-		output_add_text(row, "program",
-				attached_name(xd_attach_state(instance, XD_ATTACH_UPLINK,
-							      uplinks[i].ifindex)));
-		json_object_array_add(array, row);
+		for (size_t j = 0; j < count; j++)
+			is_known |= uplinks[j].ifindex == links[i].ifindex;
+		if (!is_known && xd_table_get(instance, XD_TABLE_NETWORK, &links[i].ifindex,
+					      &network) == -ENOENT)
+			add_uplink(instance, array, links[i].name, links[i].ifindex);
 	}
 	output_table("uplinks", array, columns);
 	free(uplinks);
+	free(links);
 	return 0;
 }
 
@@ -207,6 +235,7 @@ static int show_instance(const struct xd_instance *instance, const struct xd_sta
 	host = xd_host_map(instance);
 	r = host ? xd_table_room(instance, XD_TABLE_PORT, &room) : -EIO;
 	if (r) {
+		xd_data_unmap(host);
 		json_object_put(object);
 		return r;
 	}
@@ -216,6 +245,7 @@ static int show_instance(const struct xd_instance *instance, const struct xd_sta
 	output_add_text(object, "instance", instance->name);
 	output_add_text(object, "pins", instance->pins);
 	output_add_address(object, "default_address", host->address);
+	xd_data_unmap(host);
 	snprintf(text, sizeof(text), "%u of %u", sockets, all);
 	output_add_text(object, "socket_programs", text);
 	output_add_number(object, "containers", alive);

@@ -170,8 +170,6 @@ enum xdp_action {
 
 struct bpf_flow_keys;
 
-struct bpf_sock;
-
 struct __sk_buff {
 	__u32 len;
 	__u32 pkt_type;
@@ -260,6 +258,23 @@ struct bpf_redir_neigh {
 		__be32 ipv4_nh;
 		__u32 ipv6_nh[4];
 	};
+};
+
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__be16 dst_port;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
 };
 
 struct bpf_sock_addr {

@@ -350,6 +350,17 @@ void host_age_exception(const struct frame_spec *inbound, __u16 container_port_h
 	put(host.skeleton->maps.xd_exception, &key, &row);
 }
 
+void host_disown_exception(const struct frame_spec *inbound, __u16 container_port_host)
+{
+	struct xd_exception_key key = exception_key(inbound, container_port_host);
+	struct xd_exception row;
+
+	assert_true(get(host.skeleton->maps.xd_exception, &key, &row));
+	assert_int_equal(row.owner, (__u16)host.web);
+	row.owner++;
+	put(host.skeleton->maps.xd_exception, &key, &row);
+}
+
 static void put_container(__u32 ifindex, const char *address, const __u8 *mac, __u32 counter,
 			  const char *name)
 {

@@ -86,6 +86,8 @@ void host_age_local(const char *address, __u64 age);
 bool host_has_local(const char *address);
 bool host_has_exception(const struct frame_spec *inbound, __u16 container_port_host);
 void host_age_exception(const struct frame_spec *inbound, __u16 container_port_host, __u64 age_ns);
+/* The row becomes one of an earlier container. */
+void host_disown_exception(const struct frame_spec *inbound, __u16 container_port_host);
 /* Runs `ip` with these arguments; fails the test when it does. */
 void host_ip(const char *arguments);
 

@@ -336,6 +336,35 @@ static void hands_an_idle_row_to_the_next_flow(void **state)
 	expect_drop(state, &first, XD_DROP_PORT_CONFLICT);
 }
 
+static void hands_the_row_of_a_withdrawn_mapping_to_the_next_flow(void **state)
+{
+	struct frame_spec first = inbound(IPPROTO_TCP, HOST_DEFAULT, 8081);
+	struct frame_spec second = inbound(IPPROTO_TCP, HOST_DEFAULT, 8082);
+
+	host_reset();
+	host_publish("0.0.0.0", 8082, IPPROTO_TCP, 80, 0, HOST_COUNT_8081);
+	expect_delivered(state, &first, 80, HOST_COUNT_8081);
+	expect_drop(state, &second, XD_DROP_PORT_CONFLICT);
+	host_unpublish("0.0.0.0", 8081, IPPROTO_TCP);
+	expect_delivered(state, &second, 80, HOST_COUNT_8081);
+	assert_true(host_has_exception(&second, 80));
+	host_unpublish("0.0.0.0", 8082, IPPROTO_TCP);
+}
+
+/* The address is another container's by now. */
+static void hands_the_row_of_a_container_that_is_gone_to_the_next_flow(void **state)
+{
+	struct frame_spec first = inbound(IPPROTO_TCP, HOST_DEFAULT, 8081);
+	struct frame_spec second = inbound(IPPROTO_TCP, HOST_SECOND, 8081);
+
+	host_reset();
+	expect_delivered(state, &first, 80, HOST_COUNT_8081);
+	expect_drop(state, &second, XD_DROP_PORT_CONFLICT);
+	host_disown_exception(&first, 80);
+	expect_delivered(state, &second, 80, HOST_COUNT_8081);
+	expect_drop(state, &first, XD_DROP_PORT_CONFLICT);
+}
+
 static void drops_an_exception_without_a_reverse_row(void **state)
 {
 	struct frame_spec spec = inbound(IPPROTO_TCP, HOST_DEFAULT, 8081);
@@ -458,11 +487,12 @@ static void drops_what_the_ttl_ends(void **state)
 static void drops_martian_sources(void **state)
 {
 	static const char *const sources[] = { "127.0.0.1", "127.255.255.254", HOST_WEB,
-					       HOST_GATEWAY, "172.17.255.254", "172.18.0.7" };
+					       HOST_GATEWAY, "172.17.255.254", "172.18.0.7",
+					       HOST_DEFAULT, HOST_SECOND };
 
 	host_reset();
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
-		struct frame_spec spec = inbound(IPPROTO_TCP, HOST_DEFAULT, 8080);
+		struct frame_spec spec = inbound(IPPROTO_TCP, HOST_SECOND, 8080);
 
 		spec.from.address = frame_address(sources[i]);
 		expect_drop(state, &spec, XD_DROP_MARTIAN);
@@ -779,6 +809,8 @@ int main(void)
 		BOTH(refuses_a_second_flow_in_the_row_of_another),
 		BOTH(does_not_harm_a_canonical_flow_by_a_second),
 		BOTH(hands_an_idle_row_to_the_next_flow),
+		BOTH(hands_the_row_of_a_withdrawn_mapping_to_the_next_flow),
+		BOTH(hands_the_row_of_a_container_that_is_gone_to_the_next_flow),
 		BOTH(drops_an_exception_without_a_reverse_row),
 		BOTH(learns_a_local_address),
 		BOTH(renews_the_proof_of_a_local_address),

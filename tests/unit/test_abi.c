@@ -67,7 +67,7 @@ static const struct member members[] = {
 	AT(xd_exception_key, pad, 13),
 	AT(xd_exception, address, 0),
 	AT(xd_exception, port, 4),
-	AT(xd_exception, pad, 6),
+	AT(xd_exception, owner, 6),
 	AT(xd_exception, seen_ns, 8),
 	AT(xd_local, proved, 0),
 	AT(xd_network, gateway, 0),
@@ -224,7 +224,7 @@ static void keeps_the_numbers_of_drop_reasons_for_ever(void **state)
 {
 	static const char *const names[] = {
 		"direct-routed", "martian",	  "spoofed",	   "ttl",
-		"rewrite",	 "port-conflict", "exception-full",
+		"rewrite",	 "port-conflict", "exception-full", "untranslated",
 	};
 	size_t i;
 
