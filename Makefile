@@ -33,7 +33,6 @@ version := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 user_cflags = -std=gnu11 $(warnings) -D_GNU_SOURCE -I. -I$(O) $(pkg_cflags) $(CFLAGS)
 bpf_cflags := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror -I.
 
-bpf_objects := $(patsubst %.c,$(O)/%.o,$(wildcard bpf/*.bpf.c))
 loader_objects := $(patsubst %.c,$(O)/%.o,$(wildcard loader/*.c))
 user_objects := $(patsubst %.c,$(O)/%.o,$(wildcard user/*.c))
 unit_tests := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
@@ -92,11 +91,7 @@ $(O)/%.bpf.o: %.bpf.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(bpf_cflags) -MMD -MP -c $< -o $@
 
-$(O)/xdock.linked.o: $(bpf_objects)
-	$(call say,LINK,$@)
-	$(Q)$(BPFTOOL) gen object $@ $^
-
-$(skeleton): $(O)/xdock.linked.o
+$(skeleton): $(O)/bpf/xdock.bpf.o
 	$(call say,SKELETON,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name xdock_bpf >$@
 

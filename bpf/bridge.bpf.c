@@ -12,8 +12,6 @@
 #include "bpf/forward.h"
 #include "bpf/verdict.h"
 
-char LICENSE[] SEC("license") __weak = "GPL";
-
 static __always_inline struct xd_verdict bridge(const struct xd_packet *packet,
 						enum xd_layer layer)
 {

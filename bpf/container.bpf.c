@@ -8,8 +8,6 @@
 #include "bpf/forward.h"
 #include "bpf/publish.h"
 
-char LICENSE[] SEC("license") __weak = "GPL";
-
 static __always_inline struct xd_verdict to_sibling(const struct xd_packet *packet,
 						    const struct xd_endpoint *endpoint)
 {

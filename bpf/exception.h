@@ -110,19 +110,22 @@ static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *p
 		.port = packet->destination_port,
 		.owner = port->ifindex,
 	};
+	/* A wildcard mapping that was removed and made anew lost them, its flows go on. */
+	bool has_flags = is_canonical || port->flags & XD_PORT_EXCEPTION ||
+			 !(port->flags & XD_PORT_CANONICAL);
 	__u64 now = bpf_ktime_get_coarse_ns();
 	int r;
 
 	if (row) {
-		if (row->address != packet->destination || row->port != packet->destination_port) {
+		if (row->address != packet->destination || row->port != packet->destination_port ||
+		    row->owner != (__u16)port->ifindex) {
 			if (!is_over(row, packet->protocol, port, now))
 				return XD_NOTED_CONFLICT;
 			take_over(row, packet, port);
 		}
-		if ((__s64)(now - row->seen_ns) < (__s64)XD_EXCEPTION_REFRESH_NS)
+		if (has_flags && (__s64)(now - row->seen_ns) < (__s64)XD_EXCEPTION_REFRESH_NS)
 			return XD_NOTED;
 		row->seen_ns = now;
-		/* A mapping that was removed and made anew lost its flags, the flow goes on. */
 		return is_canonical || raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
 	}
 	fresh.seen_ns = now;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The maps and the global data, in one place: what each holds, who writes, who reads.
  *
- * All of them live as long as their pins, from `up` to `down`. They are weak because each .bpf.c
- * file includes them and the linker keeps one. Memory is for the default sizes of limits.h. */
+ * All of them live as long as their pins, from `up` to `down`. Memory is for the default sizes of
+ * limits.h. */
 #ifndef XD_BPF_MAPS_H
 #define XD_BPF_MAPS_H
 
@@ -26,7 +26,7 @@ struct {
 	__uint(max_entries, XD_SUBNET_MAX);
 	__type(key, __u32);
 	__type(value, struct xd_network);
-} xd_network SEC(".maps") __weak;
+} xd_network SEC(".maps");
 
 /* Containers by the ifindex of their veth's host end. Written by the loader, read by container.
  * A row is 64 bytes and allocated when used. */
@@ -36,7 +36,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct xd_endpoint);
-} xd_endpoint SEC(".maps") __weak;
+} xd_endpoint SEC(".maps");
 
 /* The forwarding table. Written by the loader, read by container and bridge. */
 struct {
@@ -45,7 +45,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct xd_address_key);
 	__type(value, struct xd_address);
-} xd_address SEC(".maps") __weak;
+} xd_address SEC(".maps");
 
 /* The veth host ends that still are the devices that the loader made: the kernel removes a row
  * when it unregisters the device, so an ifindex that is given out again is not found here. The
@@ -56,7 +56,7 @@ struct {
 	__uint(max_entries, XD_ENDPOINT_MAX);
 	__type(key, __u32);
 	__type(value, __u32);
-} xd_device SEC(".maps") __weak;
+} xd_device SEC(".maps");
 
 /* Published ports. Written by the loader (BPF sets XD_PORT_EXCEPTION), read by uplink and
  * socket. About 140 bytes for each port, allocated when used. */
@@ -66,7 +66,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct xd_port_key);
 	__type(value, struct xd_port);
-} xd_port SEC(".maps") __weak;
+} xd_port SEC(".maps");
 
 /* The same bijection from the container's side. Written by the loader (BPF sets
  * XD_PORT_REV_EXCEPTION), read by container. About 90 bytes for each port. */
@@ -76,7 +76,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct xd_port_rev_key);
 	__type(value, struct xd_port_rev);
-} xd_port_rev SEC(".maps") __weak;
+} xd_port_rev SEC(".maps");
 
 /* Addresses of the host other than the default one. Written by the loader and by uplink, read by
  * uplink and socket. LRU because packets make rows: 0.4 MB. */
@@ -85,7 +85,7 @@ struct {
 	__uint(max_entries, XD_LOCAL_MAX);
 	__type(key, __be32);
 	__type(value, struct xd_local);
-} xd_local SEC(".maps") __weak;
+} xd_local SEC(".maps");
 
 /* Flows off the canonical mapping. Written by uplink, read by uplink and container: 7 MB. */
 struct {
@@ -93,7 +93,7 @@ struct {
 	__uint(max_entries, XD_EXCEPTION_MAX);
 	__type(key, struct xd_exception_key);
 	__type(value, struct xd_exception);
-} xd_exception SEC(".maps") __weak;
+} xd_exception SEC(".maps");
 
 /* What sockets of the host dialled before they were translated. Written and read by socket; a
  * row that was evicted costs getpeername() the published address, nothing else: 6 MB. */
@@ -102,7 +102,7 @@ struct {
 	__uint(max_entries, XD_PEER_MAX);
 	__type(key, struct xd_peer_key);
 	__type(value, struct xd_peer);
-} xd_peer SEC(".maps") __weak;
+} xd_peer SEC(".maps");
 
 /* Packets and bytes. Written by all, read and zeroed by the loader: 1 MB for each CPU. */
 struct {
@@ -110,7 +110,7 @@ struct {
 	__uint(max_entries, XD_COUNTER_MAX * XD_COUNT_DIRECTIONS);
 	__type(key, __u32);
 	__type(value, struct xd_count);
-} xd_count SEC(".maps") __weak;
+} xd_count SEC(".maps");
 
 /* Dropped packets by reason (drop.h). Written by all, read by the loader. */
 struct {
@@ -118,7 +118,7 @@ struct {
 	__uint(max_entries, XD_DROP_MAX);
 	__type(key, __u32);
 	__type(value, __u64);
-} xd_drop SEC(".maps") __weak;
+} xd_drop SEC(".maps");
 
 /* Changes to the machine that `down` takes back. The loader's own. */
 struct {
@@ -127,7 +127,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct xd_undo_key);
 	__type(value, struct xd_undo);
-} xd_undo SEC(".maps") __weak;
+} xd_undo SEC(".maps");
 
 /* Published ports, which the host's own sockets must not use. Written by the loader, read by
  * socket: 16 KB. */
@@ -136,7 +136,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct xd_reserved);
-} xd_reserved SEC(".maps") __weak;
+} xd_reserved SEC(".maps");
 
 /* XD_ABI_VERSION, written by the loader that made the instance. */
 struct {
@@ -144,15 +144,15 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
-} xd_abi SEC(".maps") __weak;
+} xd_abi SEC(".maps");
 
 /* .rodata: set before load. */
-const volatile struct xd_config xd_config __weak;
+const volatile struct xd_config xd_config;
 
 /* .data: mapped into the loader, read by uplink and container without a lookup. There are few
  * networks and uplinks as a rule, so a walk is cheaper. */
-struct xd_host xd_host SEC(".data.xd_host") __weak;
-struct xd_subnet xd_subnet[XD_SUBNET_MAX] SEC(".data.xd_subnet") __weak;
-struct xd_uplink xd_uplink[XD_UPLINK_MAX] SEC(".data.xd_uplink") __weak;
+struct xd_host xd_host SEC(".data.xd_host");
+struct xd_subnet xd_subnet[XD_SUBNET_MAX] SEC(".data.xd_subnet");
+struct xd_uplink xd_uplink[XD_UPLINK_MAX] SEC(".data.xd_uplink");
 
 #endif

@@ -1,15 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Translating one end of a packet: address, port, both MAC addresses, TTL, checksums.
  *
- * At TC, the transport checksum may be complete in the bytes, be summed by the device later
- * (CHECKSUM_PARTIAL), or be repeated in the skb (CHECKSUM_COMPLETE); only the kernel's helper
- * knows, so it is asked first. The IPv4 header is written directly, which no ip_summed minds: its
- * own checksum cancels every change in it. At XDP the bytes are all there is. */
+ * At XDP the bytes are all there is. At TC, the transport checksum may be complete in the bytes,
+ * be summed by the device later (CHECKSUM_PARTIAL), or be repeated in the skb (CHECKSUM_COMPLETE):
+ * ip_summed tells, and for the last two the kernel's helper does it, before anything else. The
+ * IPv4 header is written directly, which no ip_summed minds: its own checksum cancels every change
+ * in it. */
 #ifndef XD_BPF_REWRITE_H
 #define XD_BPF_REWRITE_H
 
+#include <bpf/bpf_core_read.h>
+
 #include "bpf/csum.h"
 #include "bpf/packet.h"
+
+/* From skbuff.h. What is below has its checksum in the bytes, and nowhere else. */
+#define CHECKSUM_COMPLETE 2
+
+/* The one member of the kernel's struct sk_buff that is read, wherever it is there. */
+struct sk_buff___xd {
+	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
 
 enum xd_end {
 	XD_END_SOURCE,
@@ -35,6 +48,19 @@ static __always_inline __u32 checksum_offset(const struct xd_packet *packet)
 	return XD_TRANSPORT_OFFSET + (packet->protocol == IPPROTO_TCP ?
 					      __builtin_offsetof(struct tcphdr, check) :
 					      __builtin_offsetof(struct udphdr, check));
+}
+
+/* Kernels before 6.2 do not tell. There the helper is asked, which is right for all kinds. */
+static __always_inline bool is_plain(const struct xd_packet *packet)
+{
+	struct sk_buff___xd *skb;
+
+	if (packet->hook == XD_HOOK_XDP)
+		return true;
+	if (!bpf_cast_to_kern_ctx)
+		return false;
+	skb = bpf_cast_to_kern_ctx(packet->ctx);
+	return BPF_CORE_READ_BITFIELD(skb, ip_summed) < CHECKSUM_COMPLETE;
 }
 
 /* inet_proto_csum_replace4() and 2(): an address is part of the pseudo header, a port is not;
@@ -67,14 +93,18 @@ static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *pack
 	struct udphdr *ports;
 	struct iphdr *ip;
 	__u32 gain = xd_csum_gain4(address, to->address);
+	bool plain = is_plain(packet);
 
-	if (packet->hook == XD_HOOK_TC) {
-		struct __sk_buff *skb = packet->ctx;
-		enum xd_rewritten result =
-			checksum_tc(skb, packet, address, to->address, port, to->port);
+	if (!plain) {
+		enum xd_rewritten result = checksum_tc(packet->ctx, packet, address, to->address,
+						       port, to->port);
 
 		if (result != XD_REWRITTEN)
 			return result;
+	}
+	if (packet->hook == XD_HOOK_TC) {
+		struct __sk_buff *skb = packet->ctx;
+
 		data = (void *)(long)skb->data;
 		data_end = (void *)(long)skb->data_end;
 	} else {
@@ -87,9 +117,9 @@ static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *pack
 	ip = data + XD_IP_OFFSET;
 	ports = data + XD_TRANSPORT_OFFSET;
 	if ((void *)(ports + 1) > data_end)
-		return XD_REWRITTEN_HALF;
+		return plain ? XD_REWRITTEN_NOT : XD_REWRITTEN_HALF;
 
-	if (packet->hook == XD_HOOK_XDP) {
+	if (plain) {
 		void *field = data + checksum_offset(packet);
 
 		if (field + sizeof(__sum16) > data_end)

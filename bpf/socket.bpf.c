@@ -23,8 +23,6 @@
 #define EADDRINUSE 98
 #define EADDRNOTAVAIL 99
 
-char LICENSE[] SEC("license") __weak = "GPL";
-
 /* One end of a socket. */
 struct end {
 	__be32 address;

@@ -8,8 +8,6 @@
 #include "bpf/publish.h"
 #include "bpf/subnet.h"
 
-char LICENSE[] SEC("license") __weak = "GPL";
-
 static __always_inline struct xd_verdict uplink(const struct xd_packet *packet,
 						enum xd_layer layer)
 {

@@ -47,6 +47,12 @@ static bool has_tcx(void)
 	return is_found;
 }
 
+/* Where the kernel says how its structures look. */
+static bool has_btf(void)
+{
+	return !access("/sys/kernel/btf/vmlinux", R_OK);
+}
+
 static bool has_cookie(void)
 {
 	__u64 cookie;
@@ -117,6 +123,9 @@ static const struct probe probes[] = {
 	    false } },
 	{ has_links,
 	  { "bridge and veth", "the containers' links", "CONFIG_BRIDGE, CONFIG_VETH", true,
+	    false } },
+	{ has_btf,
+	  { "BTF of the kernel", "to read packets' checksums", "CONFIG_DEBUG_INFO_BTF", true,
 	    false } },
 	{ has_cookie,
 	  { "SO_NETNS_COOKIE", "an instance's name", "Linux 5.14", true, false } },

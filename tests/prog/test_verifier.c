@@ -16,9 +16,9 @@ static const struct {
 	const char *program;
 	__u32 limit;
 } limits[] = {
-	{ "xd_uplink_tc", 12064 },
-	{ "xd_uplink_xdp", 20600 },
-	{ "xd_container_tc", 5325 },
+	{ "xd_uplink_tc", 14640 },
+	{ "xd_uplink_xdp", 22200 },
+	{ "xd_container_tc", 6400 },
 	{ "xd_bridge_tc", 171 },
 	{ "xd_connect4", 478 },
 	{ "xd_connect6", 489 },
