@@ -279,6 +279,28 @@ static bool is_dead(const char pins[XD_PIN_PATH_LEN + 256])
 	return is_any && !is_alive;
 }
 
+/* What the instance kept below /run, where containers have their namespaces. */
+static int remove_run(const char *name)
+{
+	char run[sizeof("/run/xdock/") + NAME_MAX], path[sizeof(run) + 1 + NAME_MAX];
+	struct dirent *entry;
+	DIR *directory;
+	int r = 0;
+
+	snprintf(run, sizeof(run), "/run/xdock/%s", name);
+	directory = opendir(run);
+	if (!directory)
+		return errno == ENOENT ? 0 : xd_error_system(-errno, "%s", run);
+	while (!r && (entry = readdir(directory))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", run, entry->d_name);
+		r = xd_netns_remove(path);
+	}
+	closedir(directory);
+	return r ? r : xd_netns_tidy(run);
+}
+
 int xd_pin_sweep(const struct xd_instance *instance)
 {
 	char path[XD_PIN_PATH_LEN + 256];
@@ -294,8 +316,10 @@ int xd_pin_sweep(const struct xd_instance *instance)
 		if (entry->d_name[0] == '.' || !strcmp(entry->d_name, instance->name) ||
 		    !is_dead(path))
 			continue;
-		if (xd_step("remove the pins in %s, whose namespace is gone", path) &&
-		    remove_directory(path))
+		if (!xd_step("remove the pins in %s, whose namespace is gone", path))
+			continue;
+		r = remove_run(entry->d_name);
+		if (!r && remove_directory(path))
 			r = xd_error_system(-EBUSY, "%s: cannot be removed", path);
 	}
 	closedir(directory);

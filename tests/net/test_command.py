@@ -2,15 +2,18 @@
 """The command line: JSON, dry run, verbose, help, what the commands print and how they end."""
 
 import json
+import os
 import re
 import socket
 
-from lab import CLIENT, HERE, HOST, XDOCK, expect, run
+from lab import ANY, CLIENT, HERE, HOST, XDOCK, eventually, expect, run
 from state import dump, instance, machine, same, xdock
 
 COMMANDS = ("up", "down", "run", "container", "port", "status", "check", "stats", "drops", "help",
             "version")
 LONGEST = "a234567890123456789012345678901"
+# The interface of a long name is called by a hash of it.
+SHORT, LONG = "pro-998d2d84", "project-web-frontend"
 
 
 def read_help():
@@ -273,6 +276,65 @@ def test_names_with_the_same_beginning_and_length_12_and_13_differ(lab):
     links = [link["ifname"] for link in json.loads(lab.host("ip", "-j", "link").stdout)]
     expect("xd-abcdefghijkl" in links, True, links)
     expect(len([name for name in links if name.startswith("xd-abc-")]), 2, links)
+
+
+def test_of_two_names_whose_interfaces_would_have_one_name_the_first_is_unharmed(lab):
+    lab.xdock("up")
+    for first, second in ((SHORT, LONG), (LONG, SHORT)):
+        lab.add(first, "-p", "8080:80")
+        before = instance(lab, first)
+        for words in (("container", "add", second), ("container", "add", second, "-p", "8081:80"),
+                      ("run", "--name", second, "--", "true")):
+            done = lab.xdock(*words, check=False)
+            expect((done.returncode, done.stderr.count("\n"), second in done.stderr), (2, 1, True), done)
+            same(instance(lab, first), before, words)
+        expect(lab.tcp("client", HOST, 8080), (first, CLIENT, ANY))
+        lab.xdock("container", "rm", second)
+        expect(lab.tcp("client", HOST, 8080), (first, CLIENT, ANY))
+        lab.xdock("container", "rm", first)
+
+
+def test_a_namespace_can_be_given_by_name_path_and_pid(lab):
+    lab.xdock("up")
+    lab.ip("netns add box")
+    pid = lab.background("box", "sleep", "60").pid
+    # Not before nsenter is in the namespace.
+    eventually(lambda: expect(os.path.samefile(f"/proc/{pid}/ns/net", "/run/netns/box"), True))
+    lab.echo("box", 80)
+    for words in (("--netns", pid), ("--netns", f"/proc/{pid}/ns/net"), ("--pid", pid),
+                  ("--netns", "box"), ("--netns", "/run/netns/box")):
+        row, = lab.xdock("container", "add", "web", *words, "-p", "8080:80", json=True)["containers"]
+        assert os.path.samefile(row["netns"], "/run/netns/box"), row
+        before = instance(lab, "box")
+        expect("172.17.0.2/16" in lab.xdock("container", "exec", "web", "--", "ip", "addr").stdout, True)
+        lab.xdock("container", "add", "web", *words, "-p", "8080:80")
+        same(instance(lab, "box"), before, words)
+        expect(lab.tcp("client", HOST, 8080), ("box", CLIENT, ANY), words)
+        lab.xdock("container", "rm", "web")
+
+
+def test_a_namespace_that_is_named_like_a_pid_is_the_one_of_that_name(lab):
+    lab.xdock("up")
+    pid = lab.background("client", "sleep", "60").pid
+    lab.ip(f"netns add {pid}")
+    row, = lab.xdock("container", "add", "web", "--netns", pid, json=True)["containers"]
+    expect(row["netns"], f"/run/netns/{pid}", "namespace")
+    expect("172.17.0.2/16" in lab.xdock("container", "exec", "web", "--", "ip", "addr").stdout, True)
+
+
+def test_status_names_interfaces_without_a_program(lab):
+    lab.ip("-n host link add idle type veth peer name idle2")
+    lab.xdock("up")
+    lab.xdock("container", "add", "web")
+
+    def uplinks():
+        return [(row["uplink"], row["program"]) for row in lab.xdock("status", json=True)["uplinks"]]
+
+    expect(uplinks(), [("wan", "tcx")])
+    lab.ip("-n host link add late type veth peer name late2", "-n host link set late up")
+    expect(uplinks(), [("wan", "tcx"), ("late", "none")])
+    lab.xdock("up", "--uplink", "wan", "--uplink", "late")
+    expect(uplinks(), [("wan", "tcx"), ("late", "tcx")])
 
 
 def test_removing_what_is_not_there_and_adding_what_is_are_no_errors(lab):

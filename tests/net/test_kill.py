@@ -90,6 +90,30 @@ def test_up_of_a_running_instance_killed_anywhere_is_finished_by_up(lab):
     expect(lab.tcp("client", HOST, 8080).address, CLIENT)
 
 
+@limit(90)
+def test_up_of_a_second_network_killed_anywhere_is_undone_by_its_down(lab):
+    """Also where it has a bridge and no row yet."""
+    lab.xdock("up")
+    lab.add("web", "-p", "8080:80")
+    before = instance(lab, "web")
+    # A killed up may leave the pin of a program, which the next one replaces.
+    del before["programs"]
+    without_row = 0
+    for n in kills("up", "br2", "--subnet", "10.2.0.0/24", least=20):
+        rows = [row["bridge"] for row in lab.xdock("status", json=True)["networks"]]
+        has_link = lab.link_info("host", "br2") is not None
+        without_row += has_link and "br2" not in rows
+        done = lab.xdock("down", "br2", check=False)
+        # Before anything is made there is nothing to take down.
+        expect(done.returncode in ((0,) if has_link else (0, 3)), True, f"killed at {n}: {done}")
+        expect(lab.link_info("host", "br2"), None, f"br2, killed at {n}")
+        same(instance(lab, "web"), before, f"after a kill at {n}")
+    expect(without_row > 0, True, "a bridge without a row was seen")
+    expect(lab.tcp("client", HOST, 8080).address, CLIENT)
+    lab.xdock("down", "br2")
+    same(instance(lab, "web"), before, "after no kill")
+
+
 @limit(60)
 def test_container_add_killed_anywhere_is_finished_by_container_add(lab):
     lab.xdock("up")

@@ -286,6 +286,21 @@ def test_without_tcx_clsact_filters_do_the_same_and_down_removes_the_qdiscs(lab)
     same(machine(lab), before, "machine")
 
 
+def test_without_tcx_the_journal_does_not_grow_by_containers(lab):
+    before = machine(lab)
+    clsact_up(lab)
+    noted = lab.xdock("status", json=True)["changes"]
+    expect(sorted(row["changed"] for row in noted if "clsact" in row["changed"]),
+           ["clsact docker0", "clsact wan"])
+    for i in range(4):
+        for words in f"container add c{i} -p 9000:80", f"container rm c{i}":
+            expect(xdock(*words.split(), LACK="tcx").returncode, 0, words)
+        expect(lab.xdock("status", json=True)["changes"], noted, "changes")
+    lab.stop()
+    expect(xdock("down", LACK="tcx").returncode, 0)
+    same(machine(lab), before, "machine")
+
+
 def test_a_clsact_qdisc_that_was_there_stays(lab):
     lab.host("tc", "qdisc", "add", "dev", "wan", "clsact")
     before = machine(lab)
@@ -412,6 +427,31 @@ def test_two_instances_side_by_side_do_not_know_each_other(lab):
     same(machine(lab), before, "machine")
 
 
+def test_up_removes_the_pins_of_an_instance_whose_namespace_is_gone(lab):
+    lab.add_namespace("other", "lost")
+    lab.xdock("up", ns="lost")
+    lab.xdock("container", "add", "web", ns="lost")
+    gone, used = pins(), ids()["prog"]
+    lab.xdock("up", ns="other")
+    lab.ip("netns del lost")
+
+    def expect_swept():
+        lab.xdock("up")
+        found = {f"/sys/fs/bpf/xdock/{name}" for name in os.listdir("/sys/fs/bpf/xdock")}
+        live = {lab.xdock("status", json=True, ns=ns)["instance"]["pins"] for ns in ("host", "other")}
+        # The kernel takes the namespace away in its own time; only the first `up` sweeps.
+        if found != live:
+            lab.xdock("down")
+        expect(found, live, "pins")
+
+    expect(os.path.isdir(gone), True)
+    eventually(expect_swept, 10)
+    for number in used:
+        eventually(lambda: expect(exists("prog", number), False, f"program {number} is there"))
+    expect({row["program"] for row in lab.xdock("status", json=True, ns="other")["networks"]}, {"tcx"})
+    lab.xdock("down", ns="other")
+
+
 def test_ten_thousand_ports_are_one_batch_and_one_row(lab):
     lab.xdock("up")
     lab.xdock("container", "add", "web")
@@ -505,6 +545,15 @@ def running(lab, *words):
     return process
 
 
+def test_a_broken_pipe_ends_a_command_as_anywhere(lab):
+    lab.xdock("up")
+    lab.xdock("container", "add", "web")
+    for words in ("run", "container exec web"):
+        done = lab.xdock(*words.split(), "--", "sh", "-c", "cat /proc/self/status")
+        (ignored,) = (line.split()[1] for line in done.stdout.splitlines() if line.startswith("SigIgn"))
+        expect(int(ignored, 16) & 1 << signal.SIGPIPE - 1, 0, f"SIGPIPE is ignored in {words}")
+
+
 def test_run_forwards_signals_to_its_command(lab):
     lab.xdock("up")
     process = running(lab, "--", "sh", "-c", "echo ready; exec sleep 60")
@@ -587,3 +636,24 @@ def test_down_ends_while_a_command_runs_and_the_command_goes_on(lab):
     process.communicate()
     expect(process.returncode in (5, 143), True, process.returncode)
     expect(lab.xdock("status", check=False).returncode, 3)
+
+
+def test_a_command_that_outlives_its_instance_leaves_the_next_one_alone(lab):
+    lab.xdock("up")
+    process = running(lab, "--name", "old", "-p", "8080:80", "--", "sh", "-c",
+                      "echo ready; exec sleep 60")
+    lab.xdock("down")
+    lab.xdock("up")
+    lab.add("web", "-p", "8080:80")
+    before = instance(lab, "web")
+    process.terminate()
+    process.communicate()
+    expect(process.returncode, 143)
+    same(instance(lab, "web"), before, "instance")
+    (row,) = lab.xdock("container", "list", json=True)["containers"]
+    expect((row["name"], row["alive"]), ("web", True))
+    expect(lab.xdock("container", "exec", "web", "--", "echo", "here").stdout, "here\n")
+    expect(lab.tcp("client", HOST, 8080), ("web", CLIENT, ANY))
+    expect(lab.tcp("host", "127.0.0.1", 8080), ("web", GATEWAY, ANY))
+    lab.xdock("container", "rm", "web")
+    expect(lab.xdock("container", "list", json=True)["containers"], [])

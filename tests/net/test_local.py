@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which destinations a published port answers on: wildcards, single addresses, loopback."""
 
+import socket
+import time
+
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
@@ -140,6 +143,48 @@ def test_two_loopback_addresses_lead_to_two_containers(lab):
         expect(lab.ask("host", "127.0.1.2", 8080, protocol)[:2], ("two", GATEWAY))
         expect(lab.ask("host", "127.0.1.3", 8080, protocol)[:2], ("three", GATEWAY))
     expect_nobody(lab, "host", "127.0.0.1")
+
+
+def test_the_host_may_dial_multicast_and_broadcast_and_reaches_no_container(lab):
+    up(lab, "8080:80", "8080:80/udp")
+    tap = lab.capture("web", "eth0")
+    for address in "224.0.0.251", "239.1.2.3", "255.255.255.255":
+        expect_raises(OSError, lab.tcp, "host", address, 8080, timeout=0.3)
+        sender = lab.open_socket("host", kind=socket.SOCK_DGRAM)
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sender.connect((address, 8080))
+        expect(sender.getpeername(), (address, 8080), "getpeername()")
+        sender.send(b"to all")
+        expect(packets_at(tap), None, f"packet to {address} at the container")
+    expect(lab.udp("host", HOST, 8080)[:2], ("web", HOST))
+
+
+def confined(lab, kind, device=None, source=None):
+    """A socket of the host that cannot reach a container."""
+    sock = lab.open_socket("host", kind=kind)
+    if device:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+    if source:
+        sock.bind((source, 0))
+    return sock
+
+
+def test_a_socket_that_is_bound_to_loopback_is_refused_at_once(lab):
+    up(lab, "8080:80", "8080:80/udp")
+    for how in {"source": "127.0.0.1"}, {"source": "127.0.0.5"}, {"device": b"lo"}:
+        start = time.monotonic()
+        tcp = confined(lab, socket.SOCK_STREAM, **how)
+        expect_raises(ConnectionRefusedError, tcp.connect, ("127.0.0.1", 8080))
+        udp = confined(lab, socket.SOCK_DGRAM, **how)
+        udp.connect(("127.0.0.1", 8080))
+        udp.send(b"x")
+        expect_raises(ConnectionRefusedError, udp.recv, 100)
+        unconnected = confined(lab, socket.SOCK_DGRAM, **how)
+        expect(unconnected.sendto(b"x", ("127.0.0.1", 8080)), 1, "sendto()")
+        took = time.monotonic() - start
+        assert took < 0.5, f"{how}: {took} s"
+    for protocol in "tcp", "udp":
+        expect(lab.ask("host", "127.0.0.1", 8080, protocol)[:2], ("web", GATEWAY))
 
 
 def test_a_vlan_frame_to_a_published_port_is_not_translated(lab):

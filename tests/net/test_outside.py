@@ -95,6 +95,23 @@ def test_forged_sources_from_outside_are_dropped_and_counted(lab):
     assert packet_at(tap, "9.9.9.9", 1), "an honest packet did not arrive"
 
 
+def test_the_hosts_own_address_from_outside_is_dropped_and_counted(lab):
+    lab.ip("-n host addr add 198.51.100.9/24 dev wan")
+    up(lab)
+    tap = lab.capture("web", "eth0")
+    to_host = Ether(src=lab.link_info("client", "eth0")["address"],
+                    dst=lab.link_info("host", "wan")["address"])
+    for source, destination in ((HOST, HOST), (HOST, "198.51.100.9"),
+                                ("198.51.100.9", "198.51.100.9")):
+        for layer in TCP(sport=1, dport=8080, flags="S"), UDP(sport=1, dport=8080) / Raw(b"x"):
+            frame = to_host / IP(src=source, dst=destination) / layer
+            dropped = drop_count(lab, "martian", lambda: lab.send("client", "eth0", frame))
+            expect(dropped, 1, f"counted of {source} to {destination} {layer.name}")
+            expect(packet_at(tap, source), None, f"packet of {source} at the container")
+    for destination in HOST, "198.51.100.9":
+        expect(lab.udp("client", destination, 8080)[:2], ("web", CLIENT))
+
+
 def test_a_container_cannot_send_as_its_gateway_or_from_loopback(lab):
     up(lab)
     host, sibling = lab.capture("host", "docker0"), lab.capture("sibling", "eth0")
