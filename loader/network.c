@@ -187,22 +187,57 @@ static void choose_mtu(struct plan *plan)
 	xd_error_clear();
 }
 
-static int check_room(const struct xd_instance *instance, const struct plan *plan)
+/* The row of the network NAME, if it has one. */
+static int find_row(const struct xd_instance *instance, const char *name, __u32 *ret_ifindex,
+		    struct xd_network *ret_network, size_t *ret_count)
 {
 	__u32 *ifindexes;
 	struct xd_network *networks;
-	bool is_there = false;
+	int r;
+
+	r = xd_network_list(instance, &ifindexes, &networks, ret_count);
+	if (r)
+		return r;
+	*ret_ifindex = 0;
+	for (size_t i = 0; i < *ret_count; i++) {
+		if (!strcmp(networks[i].name, name)) {
+			*ret_ifindex = ifindexes[i];
+			*ret_network = networks[i];
+		}
+	}
+	free(ifindexes);
+	free(networks);
+	return 0;
+}
+
+/* A network more needs a row; another MTU would not be that of the containers that are there. */
+static int check_network(const struct xd_instance *instance, const struct plan *plan)
+{
+	const struct xd_network_options *options = plan->options;
+	struct xd_network network;
+	struct xd_state state;
+	__u32 ifindex;
 	size_t count;
 	int r;
 
-	r = xd_network_list(instance, &ifindexes, &networks, &count);
+	r = find_row(instance, options->bridge, &ifindex, &network, &count);
 	if (r)
 		return r;
-	for (size_t i = 0; i < count; i++)
-		is_there |= !strcmp(networks[i].name, plan->options->bridge);
-	free(ifindexes);
-	free(networks);
-	return count < XD_SUBNET_MAX || is_there ? 0 : xd_table_full(XD_TABLE_NETWORK);
+	if (!ifindex)
+		return count < XD_SUBNET_MAX ? 0 : xd_table_full(XD_TABLE_NETWORK);
+	if (!options->mtu || options->mtu == network.mtu)
+		return 0;
+	r = xd_state_read(instance, &state);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < state.endpoint_count; i++)
+		if (state.endpoints[i].is_alive && state.endpoints[i].value.bridge == ifindex)
+			r = xd_error_usage("--mtu %u: container %s has %u, as %s had; remove the "
+					   "containers first",
+					   options->mtu, state.endpoints[i].value.name, network.mtu,
+					   options->bridge);
+	xd_state_free(&state);
+	return r;
 }
 
 static int make_plan(const struct xd_instance *instance, struct plan *plan)
@@ -219,7 +254,7 @@ static int make_plan(const struct xd_instance *instance, struct plan *plan)
 	if (!r)
 		r = check_uplinks(instance, plan);
 	if (!r)
-		r = check_room(instance, plan);
+		r = check_network(instance, plan);
 	if (!r)
 		choose_mtu(plan);
 	return r;
@@ -458,6 +493,9 @@ int xd_network_up(struct xd_instance *instance, const struct xd_network_options 
 		r = set_bridge(instance, &plan, &bridge);
 	if (!r)
 		r = set_network(instance, &plan, &bridge);
+	/* Without a row, attach_all() does not see it in a dry run. */
+	if (!r && !plan.bridge && xd_step_is_dry_run())
+		r = xd_attach(instance, XD_ATTACH_BRIDGE, 0, options->bridge);
 	if (!r && was_up) {
 		xd_state_free(&state);
 		r = xd_endpoint_heal(instance, plan.rtnl, &state);
@@ -539,9 +577,11 @@ static int remove_network(const struct xd_instance *instance, struct xd_rtnl *rt
 /* Bridges of a killed `up` that did not get as far as a row. */
 static int undo_bridges(const struct xd_instance *instance, struct xd_rtnl *rtnl)
 {
+	struct xd_network network;
 	struct xd_undo_key *keys;
 	struct xd_undo *before;
-	size_t count;
+	__u32 ifindex = 0;
+	size_t count, networks;
 	int r;
 
 	r = xd_undo_list(instance, &keys, &before, &count);
@@ -550,9 +590,13 @@ static int undo_bridges(const struct xd_instance *instance, struct xd_rtnl *rtnl
 	for (size_t i = 0; !r && i < count; i++) {
 		const char *name = strchr(keys[i].what, ' ') + 1;
 
-		if (!strncmp(keys[i].what, "bridge ", 7) ||
-		    !strncmp(keys[i].what, "address ", 8) || !strncmp(keys[i].what, "mtu ", 4) ||
-		    !strncmp(keys[i].what, "up ", 3))
+		if (strncmp(keys[i].what, "bridge ", 7) &&
+		    strncmp(keys[i].what, "address ", 8) && strncmp(keys[i].what, "mtu ", 4) &&
+		    strncmp(keys[i].what, "up ", 3))
+			continue;
+		/* In a dry run, the one that was shown already. */
+		r = find_row(instance, name, &ifindex, &network, &networks);
+		if (!r && !ifindex)
 			r = undo_bridge(instance, rtnl, name);
 	}
 	free(keys);

@@ -47,6 +47,20 @@ static const char *format_key(const struct xd_port_key *key, char text[PORT_TEXT
 	return text;
 }
 
+/* As a step names them. */
+static const char *format_keys(const struct xd_port_key *keys, size_t count,
+			       char text[PORT_TEXT_LEN * 2])
+{
+	char first[PORT_TEXT_LEN];
+
+	format_key(&keys[0], first);
+	if (count == 1)
+		snprintf(text, PORT_TEXT_LEN * 2, "port %s", first);
+	else
+		snprintf(text, PORT_TEXT_LEN * 2, "%zu ports (%s and more)", count, first);
+	return text;
+}
+
 /* Everything that one command publishes. */
 struct batch {
 	const struct xd_instance *instance;
@@ -354,6 +368,7 @@ int xd_port_add(const struct xd_instance *instance, const struct xd_state *state
 	struct batch *batch;
 	struct xd_network network = {};
 	size_t count = 0, room = XD_PORT_MAX;
+	char text[PORT_TEXT_LEN * 2];
 	int r;
 
 	for (size_t i = 0; i < spec_count; i++)
@@ -382,7 +397,8 @@ int xd_port_add(const struct xd_instance *instance, const struct xd_state *state
 	if (!r && state->port_count + batch->new_count > room)
 		r = xd_table_full(XD_TABLE_PORT);
 	if (!r && batch->new_count &&
-	    xd_step("publish %zu ports of container %s", batch->new_count, endpoint->value.name)) {
+	    xd_step("publish %s of container %s", format_keys(batch->keys, batch->new_count, text),
+		    endpoint->value.name)) {
 		r = add_locals(batch);
 		if (!r)
 			r = write_rows(batch, progress);
@@ -428,6 +444,7 @@ int xd_port_remove(const struct xd_instance *instance, const struct xd_state *st
 		   const struct xd_spec *specs, size_t spec_count, size_t *ret_removed)
 {
 	struct xd_port_key *keys = calloc(state->port_count + 1, sizeof(*keys));
+	char text[PORT_TEXT_LEN * 2];
 	size_t count = 0;
 	int r = 0;
 
@@ -441,7 +458,7 @@ int xd_port_remove(const struct xd_instance *instance, const struct xd_state *st
 		if (is_found)
 			keys[count++] = state->ports[i].key;
 	}
-	if (count && xd_step("withdraw %zu ports", count))
+	if (count && xd_step("withdraw %s", format_keys(keys, count, text)))
 		r = xd_table_delete_many(instance, XD_TABLE_PORT, keys, count);
 	free(keys);
 	if (!r)

@@ -573,7 +573,7 @@ int xd_state_heal(const struct xd_instance *instance, struct xd_state *ret_state
 	if (r)
 		goto free;
 	if (!xd_operations_is_empty(&operations) &&
-	    xd_step("remove %zu ports and %zu containers that are gone from the maps, mend %zu rows",
+	    xd_step("mend the maps: %zu ports, %zu containers, %zu rows that belong to others",
 		    operations.port_delete_count, operations.endpoint_delete_count,
 		    operations.rev_delete_count + operations.address_delete_count +
 			    operations.address_put_count + operations.rev_put_count +

@@ -228,7 +228,9 @@ int xd_undo_all(const struct xd_instance *instance)
 	for (size_t i = 0; !r && i < count; i++) {
 		const char *name = strchr(keys[i].what, ' ') + 1;
 
-		if (!strncmp(keys[i].what, "sysctl ", 7))
+		if (!strcmp(keys[i].what, "sysctl " FORWARDING))
+			r = 0;
+		else if (!strncmp(keys[i].what, "sysctl ", 7))
 			r = restore_sysctl(name, before[i].before);
 		else if (!strncmp(keys[i].what, "clsact ", 7))
 			r = restore_clsact(name);

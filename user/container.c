@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,6 +282,30 @@ const struct command container_commands[] = {
 	{},
 };
 
+/* The command has stdout; what was not asked for by number is said on stderr. */
+static void say_chosen_ports(const struct xd_instance *instance, const struct request *request,
+			     const struct xd_endpoint_row *endpoint)
+{
+	struct xd_port_range *ranges = NULL;
+	struct xd_state state = {};
+	bool is_any = false;
+	size_t count = 0;
+
+	for (size_t i = 0; i < request->options.spec_count; i++)
+		is_any |= xd_spec_is_dynamic(&request->specs[i]);
+	if (!is_any || xd_state_read(instance, &state))
+		return;
+	if (!xd_port_ranges(state.ports, state.port_count, &ranges, &count))
+		for (size_t i = 0; i < count; i++)
+			if (ranges[i].ifindex == endpoint->ifindex)
+				fprintf(stderr, "xdock: host port %u/%s is port %u of %s\n",
+					ranges[i].host_port,
+					ranges[i].protocol == IPPROTO_TCP ? "tcp" : "udp",
+					ranges[i].port, endpoint->value.name);
+	free(ranges);
+	xd_state_free(&state);
+}
+
 /* The container exists while the command waits to begin, and until it has ended. */
 static int run_connected(struct xd_instance *instance, struct request *request,
 			 struct xd_process *process, int *status)
@@ -294,6 +319,7 @@ static int run_connected(struct xd_instance *instance, struct request *request,
 		xd_process_kill(process);
 		return r;
 	}
+	say_chosen_ports(instance, request, &endpoint);
 	xd_instance_unlock(instance);
 	output_give_away();
 	r = xd_process_go(process);

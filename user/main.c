@@ -92,7 +92,8 @@ const struct command commands[] = {
 	{ "stats", "", "packets and bytes of every published port and container", NULL, COMMAND_UP,
 	  stats },
 	{ "drops", "", "dropped packets by reason", NULL, COMMAND_UP, drops },
-	{ "help", "[COMMAND]", "this list, or what a command takes", NULL, COMMAND_NOTHING, help },
+	{ "help", "[COMMAND [VERB]]", "this list, or what a command takes", NULL, COMMAND_NOTHING,
+	  help },
 	{ "version", "", "the version", NULL, COMMAND_NOTHING, version },
 	{},
 };
@@ -134,6 +135,9 @@ int command_option(int argc, char **argv, const char *letters, const struct opti
 	option = getopt_long(argc, argv, letters, options, NULL);
 	if (option == ':')
 		xd_error_usage("%s: option %s: a value is missing", argv[0], argv[optind - 1]);
+	else if (option == '?' && optopt && strchr("Njnv", optopt))
+		xd_error_usage("%s: option -%c: goes in front of the command, as in `xdock -%c %s`",
+			       argv[0], optopt, optopt, argv[0]);
 	else if (option == '?' && optopt && optopt < 256)
 		xd_error_usage("%s: option -%c: not known", argv[0], optopt);
 	else if (option == '?')
@@ -146,7 +150,8 @@ int command_words(int argc, char **argv, int minimum, int maximum)
 	int words = argc - optind;
 
 	if (words < minimum)
-		return xd_error_usage("%s: an argument is missing; see `xdock help`", argv[0]);
+		return xd_error_usage("%s: an argument is missing; see `xdock help %s`", argv[0],
+				      argv[0]);
 	if (words > maximum)
 		return xd_error_usage("%s: argument \"%s\" is one too many", argv[0],
 				      argv[optind + maximum]);
@@ -167,20 +172,23 @@ static int help(struct xd_instance *instance, int argc, char **argv, int *status
 	const struct command *command, *verbs;
 
 	(void)instance, (void)status;
-	if (argc > 2)
-		return xd_error_usage("help: argument \"%s\" is one too many", argv[2]);
-	if (argc == 2) {
+	if (argc > 1) {
 		command = command_find(commands, argv[1]);
 		if (!command)
 			return xd_error_usage("help: %s: no such command", argv[1]);
-		if (command->run != container && command->run != port) {
+		verbs = command->run == port	    ? port_commands :
+			command->run == container ? container_commands :
+						    NULL;
+		if (argc > 3 || (argc > 2 && (!verbs || !command_find(verbs, argv[2]))))
+			return xd_error_usage("help: argument \"%s\" is one too many",
+					      argv[argc > 3 ? 3 : 2]);
+		if (!verbs)
 			help_command(NULL, command);
-			return 0;
-		}
-		output_line("xdock %s: %s", command->name, command->summary);
-		verbs = command->run == port ? port_commands : container_commands;
-		for (; verbs->name; verbs++)
-			help_command(command->name, verbs);
+		else if (argc == 2)
+			output_line("xdock %s: %s", command->name, command->summary);
+		for (; verbs && verbs->name; verbs++)
+			if (argc == 2 || !strcmp(verbs->name, argv[2]))
+				help_command(command->name, verbs);
 		return 0;
 	}
 	output_line("xdock [-N NETNS] [-j] [-n] [-v] COMMAND\n");
@@ -209,6 +217,24 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },	   { "version", no_argument, NULL, 'V' },
 	{},
 };
+
+/* COMMAND [VERB] --help is help COMMAND [VERB]. */
+static void ask_for_help(int argc, char **argv)
+{
+	int at = optind + 1;
+
+	if (at < argc && argv[at][0] != '-')
+		at++;
+	if (at >= argc || (strcmp(argv[at], "--help") && strcmp(argv[at], "-h")))
+		return;
+	if (at == optind + 2 && strcmp(argv[optind], "container") && strcmp(argv[optind], "port"))
+		return;
+	/* What is behind it is of no interest any more. */
+	argv[at + 1] = NULL;
+	for (; at > optind; at--)
+		argv[at] = argv[at - 1];
+	argv[optind] = (char *)"help";
+}
 
 /* The command's name, after the options of all. */
 static int parse(int argc, char **argv, const char **ret_name)
@@ -244,6 +270,7 @@ static int parse(int argc, char **argv, const char **ret_name)
 	}
 	output_begin(is_json);
 	xd_step_configure(is_verbose || is_dry_run ? print_step : NULL, is_dry_run);
+	ask_for_help(argc, argv);
 	if (!name && optind < argc)
 		name = argv[optind];
 	*ret_name = name ? name : "status";
@@ -261,9 +288,13 @@ int main(int argc, char **argv)
 	argv[0] = "command line"; /* as errors say it */
 	r = parse(argc, argv, &name);
 	if (!r) {
-		int words = argc - optind;
-		char **word = words ? argv + optind : bare;
+		char **word = argv + optind;
+		int words = 0;
 
+		while (word[words])
+			words++;
+		if (!words)
+			word = bare;
 		command = command_find(commands, name);
 		/* The command scans its own words. */
 		optind = 0;

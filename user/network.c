@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "include/limits.h"
 #include "loader/error.h"
@@ -83,6 +84,29 @@ static int parse_up(int argc, char **argv, struct xd_network_options *options,
 	return r;
 }
 
+/* Their names; none is worth a word, since nothing from outside arrives then. */
+static int add_uplinks(const struct xd_instance *instance, struct json_object *object)
+{
+	struct xd_uplink *uplinks;
+	char names[256] = "";
+	size_t count;
+	int r;
+
+	r = xd_uplink_list(instance, &uplinks, &count);
+	if (r)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",
+			 i ? " " : "", uplinks[i].name);
+	free(uplinks);
+	output_add_text(object, "uplinks", count ? names : "none");
+	if (!count)
+		fputs("xdock: no uplink was found, so published ports cannot be reached from "
+		      "outside; `xdock up --uplink IF` names one\n",
+		      stderr);
+	return 0;
+}
+
 int up(struct xd_instance *instance, int argc, char **argv, int *status)
 {
 	const char **uplinks = calloc(argc, sizeof(*uplinks));
@@ -111,6 +135,7 @@ int up(struct xd_instance *instance, int argc, char **argv, int *status)
 		output_add_text(object, "bridge", network.name);
 		output_add_cidr(object, "address", network.gateway, network.mask);
 		output_add_number(object, "mtu", network.mtu);
+		r = add_uplinks(instance, object);
 		output_object("network", object);
 	}
 	return r;

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "loader/endpoint.h"
 #include "loader/error.h"
@@ -121,6 +122,10 @@ static int add(struct xd_instance *instance, int argc, char **argv, int *status)
 	if (!specs)
 		return xd_error_system(-ENOMEM, "port add");
 	r = port_parse(argv + optind + 1, count, specs);
+	if (r && strchr(argv[optind], ':'))
+		r = xd_error_usage("port add: %s is no container; its name comes first, as in "
+				   "`xdock port add NAME %s`",
+				   argv[optind], argv[optind]);
 	if (!r)
 		r = add_to(instance, argv[optind], specs, count);
 	free(specs);

@@ -113,12 +113,12 @@ def test_dry_run_of_containers_and_ports_changes_nothing(lab):
     before = instance(lab, "web")
     for words, step in (
             ("container add new -p 90:90", "connect container new to docker0 as 172.17.0.3"),
-            ("container add new -p 90:90", "publish 1 ports of container new"),
+            ("container add new -p 90:90", "publish port 90/tcp of container new"),
             ("container add web", "connect container web to docker0 as 172.17.0.2"),
             ("container rm web", "remove container web"),
             ("container exec web -- touch /run/touched", "run touch in the namespace of container web"),
-            ("port add web 90-92:90-92", "publish 3 ports of container web"),
-            ("port rm 8080", "withdraw 1 ports"),
+            ("port add web 90-92:90-92", "publish 3 ports (90/tcp and more) of container web"),
+            ("port rm 8080", "withdraw port 8080/tcp"),
             ("run -p 90:90 -- touch /run/touched", "run touch in a new network namespace")):
         printed = lab.xdock("-n", *words.split()).stdout.splitlines()
         expect(step in printed, True, f"{words}: {printed}")
@@ -147,10 +147,10 @@ def test_verbose_prints_every_step_to_stderr(lab):
     expect(done.stdout.splitlines()[0], "bridge: docker0")
     expect(steps(lab.xdock("-v", "container", "add", "web", "-p", "8080:80")),
            ["connect container web to docker0 as 172.17.0.2", "attach xd_container_tc to web",
-            "publish 1 ports of container web",
+            "publish port 8080/tcp of container web",
             "sysctl net.ipv4.ip_local_reserved_ports: 1 ports more, 0 ports less"])
     expect(steps(lab.xdock("-v", "port", "rm", "8080")),
-           ["withdraw 1 ports", "remove 0 ports and 0 containers that are gone from the maps, mend 1 rows",
+           ["withdraw port 8080/tcp", "mend the maps: 0 ports, 0 containers, 1 rows that belong to others",
             "sysctl net.ipv4.ip_local_reserved_ports: 0 ports more, 1 ports less"])
     expect(steps(lab.xdock("-v", "container", "rm", "web"))[0], "remove container web")
     expect(steps(lab.xdock("-v", "container", "list")), [])
@@ -171,6 +171,50 @@ def test_help_lists_every_command_and_each_has_its_own(lab):
         expect(f"\nxdock container {verb}" in run([XDOCK, "help", "container"]).stdout, True, verb)
     for option in ("--subnet", "--uplink", "--mtu", "--max-ports"):
         expect(option in run([XDOCK, "help", "up"]).stdout, True, option)
+    for words in ("up", "run", "container", "container add", "port rm"):
+        expect(run([XDOCK, *words.split(), "--help"]).stdout,
+               run([XDOCK, "help", *words.split()]).stdout, words)
+    expect(run([XDOCK, "help", "port", "rm"]).stdout.count("xdock port"), 1)
+
+
+def test_dry_run_names_every_step_once(lab):
+    up = lab.xdock("-n", "up").stdout.splitlines()
+    expect(up, sorted(set(up), key=up.index), "steps")
+    expect("attach xd_bridge_tc to docker0" in up, True, up)
+    lab.xdock("up")
+    lab.xdock("container", "add", "web", "-p", "8080:80")
+    down = lab.xdock("-n", "down").stdout.splitlines()
+    expect(down, sorted(set(down), key=down.index), "steps")
+
+
+def test_up_names_its_uplinks_and_says_when_there_is_none(lab):
+    done = lab.xdock("up")
+    expect((done.stdout.splitlines()[-1], done.stderr), ("uplinks: wan", ""))
+    lab.host("ip", "link", "set", "wan", "down")
+    lab.xdock("down")
+    done = lab.xdock("up")
+    expect(done.stdout.splitlines()[-1], "uplinks: none")
+    expect("--uplink" in done.stderr, True, done.stderr)
+
+
+def test_run_says_which_host_port_was_chosen(lab):
+    lab.xdock("up")
+    done = lab.xdock("run", "--name", "web", "-p", "80", "--", "true")
+    expect(bool(re.fullmatch(r"xdock: host port \d+/tcp is port 80 of web\n", done.stderr)), True, done.stderr)
+    expect(lab.xdock("run", "-p", "8080:80", "--", "true").stderr, "")
+
+
+def test_another_mtu_is_refused_while_containers_have_the_old_one(lab):
+    lab.xdock("up", "--mtu", "1400")
+    lab.xdock("container", "add", "web")
+    before = instance(lab, "web")
+    done = lab.xdock("up", "--mtu", "1300", check=False)
+    expect((done.returncode, done.stderr),
+           (1, "xdock: --mtu 1300: container web has 1400, as docker0 had; remove the containers first\n"))
+    same(instance(lab, "web"), before, "instance")
+    lab.xdock("up", "--mtu", "1400")
+    lab.xdock("container", "rm", "web")
+    lab.xdock("up", "--mtu", "1300")
 
 
 def test_version_is_one_line_without_root_or_instance(lab):
