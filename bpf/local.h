@@ -39,6 +39,18 @@ static __always_inline bool fib_has_default_route(const struct xd_packet *packet
 	       result == BPF_FIB_LKUP_RET_FRAG_NEEDED;
 }
 
+/* Proved once, by rtnetlink or by the FIB: rows without a proof are of addresses that ports are
+ * published on, be they here or not. */
+static __always_inline bool xd_local_is_known(__be32 address)
+{
+	struct xd_local *local;
+
+	if (address == xd_host.address)
+		return true;
+	local = bpf_map_lookup_elem(&xd_local, &address);
+	return local && local->proved;
+}
+
 /* True if the packet's destination is an address of the host. */
 static __always_inline bool xd_local_has(const struct xd_packet *packet)
 {
