@@ -329,8 +329,10 @@ int check(struct xd_instance *instance, int argc, char **argv, int *status)
 	free(features);
 	programs.is_found = !xd_object_try();
 	if (!programs.is_found) {
+		/* What the verifier says is of use only if nothing is known to be missing. */
+		if (!*status)
+			fputs(xd_log(), stderr);
 		*status = 2;
-		fputs(xd_log(), stderr);
 	}
 	add_feature(array, &programs);
 	output_table("features", array, columns);
