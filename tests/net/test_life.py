@@ -162,6 +162,7 @@ def test_up_again_keeps_what_the_first_one_was_told(lab):
     before = instance(lab, "web")
     lab.xdock("up")
     same(instance(lab, "web"), before, "instance")
+    lab.xdock("container", "rm", "web")
     lab.xdock("up", "--mtu", "1300", "--uplink", "wan", "--uplink", "other")
     status = lab.xdock("status", json=True)
     expect([row["mtu"] for row in status["networks"]], [1300])
