@@ -226,6 +226,28 @@ static int remove_namespaces(const struct xd_instance *instance, const struct xd
 	return r;
 }
 
+int xd_endpoint_sweep(const struct xd_instance *instance)
+{
+	struct xd_state none = {};
+	struct xd_link *links = NULL;
+	struct xd_rtnl *rtnl;
+	size_t count = 0;
+	int r;
+
+	r = xd_rtnl_open(-1, &rtnl);
+	if (r)
+		return r;
+	r = xd_link_list(rtnl, &links, &count);
+	for (size_t i = 0; !r && i < count; i++)
+		if (!strncmp(links[i].name, HOST_PREFIX, strlen(HOST_PREFIX)) &&
+		    !strcmp(links[i].kind, "veth") &&
+		    xd_step("delete interface %s, which was left behind", links[i].name))
+			r = xd_link_delete(rtnl, links[i].ifindex);
+	free(links);
+	xd_rtnl_close(rtnl);
+	return r ? r : remove_namespaces(instance, &none);
+}
+
 /* Pins of programs whose device is gone. */
 static int remove_links(const struct xd_instance *instance, const struct xd_state *state)
 {

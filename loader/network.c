@@ -656,9 +656,10 @@ int xd_network_down(struct xd_instance *instance, const char *bridge)
 	bool has_row;
 	int r;
 
-	if (!instance->is_up && xd_step_is_dry_run())
-		return 0;
 	if (!instance->is_up) {
+		r = xd_endpoint_sweep(instance);
+		if (r || xd_step_is_dry_run())
+			return r;
 		r = xd_pin_remove(instance);
 		return r ? r : xd_netns_tidy(instance->run);
 	}

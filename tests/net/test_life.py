@@ -5,6 +5,7 @@ that down leaves the machine as it was."""
 import glob
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -195,6 +196,21 @@ def test_down_leaves_the_machine_as_it_was(lab):
         for number in numbers:
             eventually(lambda: expect(exists(kind, number), False, f"{kind} {number} is there"))
     lab.write("host", RESERVED, "")
+
+
+def test_down_removes_what_lost_pins_leave_behind(lab):
+    lab.xdock("up")
+    lab.xdock("container", "add", "web")
+    # What a bpffs that was unmounted and mounted anew looks like.
+    shutil.rmtree(pins())
+    done = lab.xdock("status", check=False)
+    expect(done.returncode, 2)
+    expect("xd-web" in done.stdout, True, done.stdout)
+    lab.xdock("down")
+    expect(lab.xdock("status", check=False).returncode, 3)
+    expect([name for name in os.listdir("/run") if name == "xdock"], [])
+    lab.host("ip", "link", "del", "docker0")
+    lab.host("sysctl", "-qw", "net.ipv4.ip_forward=0")
 
 
 def test_down_puts_the_sysctls_back_that_ip_forward_changes(lab):
