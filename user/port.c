@@ -105,24 +105,33 @@ static int add_to(struct xd_instance *instance, const char *name, const struct x
 	return r;
 }
 
+/* The SPECs behind so many NAMEs. The caller frees *ret_specs, after failure, too. */
+static int take_specs(int argc, char **argv, int names, struct xd_spec **ret_specs,
+		      size_t *ret_count)
+{
+	int r;
+
+	if (command_option(argc, argv, ":", no_options) != -1)
+		return -EINVAL;
+	r = command_words(argc, argv, names + 1, argc);
+	if (r)
+		return r;
+	*ret_count = argc - optind - names;
+	*ret_specs = calloc(*ret_count, sizeof(**ret_specs));
+	if (!*ret_specs)
+		return xd_error_system(-ENOMEM, "%s", argv[0]);
+	return port_parse(argv + optind + names, *ret_count, *ret_specs);
+}
+
 static int add(struct xd_instance *instance, int argc, char **argv, int *status)
 {
-	struct xd_spec *specs;
+	struct xd_spec *specs = NULL;
 	size_t count;
 	int r;
 
 	(void)status;
-	if (command_option(argc, argv, ":", no_options) != -1)
-		return -EINVAL;
-	r = command_words(argc, argv, 2, argc);
-	if (r)
-		return r;
-	count = argc - optind - 1;
-	specs = calloc(count, sizeof(*specs));
-	if (!specs)
-		return xd_error_system(-ENOMEM, "port add");
-	r = port_parse(argv + optind + 1, count, specs);
-	if (r && strchr(argv[optind], ':'))
+	r = take_specs(argc, argv, 1, &specs, &count);
+	if (r && specs && strchr(argv[optind], ':'))
 		r = xd_error_usage("port add: %s is no container; its name comes first, as in "
 				   "`xdock port add NAME %s`",
 				   argv[optind], argv[optind]);
@@ -156,21 +165,12 @@ static int remove_specs(struct xd_instance *instance, const struct xd_spec *spec
 
 static int rm(struct xd_instance *instance, int argc, char **argv, int *status)
 {
-	struct xd_spec *specs;
+	struct xd_spec *specs = NULL;
 	size_t count;
 	int r;
 
 	(void)status;
-	if (command_option(argc, argv, ":", no_options) != -1)
-		return -EINVAL;
-	r = command_words(argc, argv, 1, argc);
-	if (r)
-		return r;
-	count = argc - optind;
-	specs = calloc(count, sizeof(*specs));
-	if (!specs)
-		return xd_error_system(-ENOMEM, "port rm");
-	r = port_parse(argv + optind, count, specs);
+	r = take_specs(argc, argv, 0, &specs, &count);
 	if (!r)
 		r = remove_specs(instance, specs, count);
 	free(specs);
