@@ -145,6 +145,18 @@ static __always_inline struct xd_verdict xd_publish_out(const struct xd_packet *
 		return xd_pass();
 
 	result = bpf_fib_lookup(packet->ctx, &fib, sizeof(fib), 0);
+	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		/* A path MTU that the host has learned counts here, but not where the kernel
+		 * forwards (ip_forward_use_pmtu): ask again for the device's alone. */
+		fib.tot_len = 0;
+		fib.tos = packet->ip->tos;
+		fib.ifindex = endpoint->bridge;
+		result = bpf_fib_lookup(packet->ctx, &fib, sizeof(fib), 0);
+		if ((result == BPF_FIB_LKUP_RET_SUCCESS ||
+		     result == BPF_FIB_LKUP_RET_NO_NEIGH) &&
+		    packet->mtu_length > fib.mtu_result)
+			result = BPF_FIB_LKUP_RET_FRAG_NEEDED;
+	}
 	switch (result) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		verdict.action = XD_TO_LINK;

@@ -16,7 +16,7 @@ static __always_inline struct xd_verdict uplink(const struct xd_packet *packet,
 	if (layer == XD_LAYER_NONE)
 		return xd_pass();
 	if (xd_is_loopback(packet->source) || xd_is_loopback(packet->destination) ||
-	    packet->source == packet->destination || packet->source == xd_host.address ||
+	    packet->source == packet->destination ||
 	    xd_subnet_role(packet->source) != XD_SUBNET_NONE)
 		return xd_drop_for(XD_DROP_MARTIAN);
 	if (xd_subnet_role(packet->destination) == XD_SUBNET_CONTAINER)

@@ -226,24 +226,44 @@ static int remove_namespaces(const struct xd_instance *instance, const struct xd
 	return r;
 }
 
+/* The veth of a container that nothing but its namespace below /run tells of. */
+static int sweep_link(struct xd_rtnl *rtnl, const char *container)
+{
+	struct xd_link link = {};
+	char name[16];
+
+	host_name(container, name);
+	if (xd_link_find(rtnl, name, &link) || strcmp(link.kind, "veth")) {
+		xd_error_clear();
+		return 0;
+	}
+	if (xd_attach_is_left(XD_ATTACH_CONTAINER, link.ifindex))
+		return xd_error_system(-EBUSY,
+				       "interface %s: has a program of xdock, whose pins are in "
+				       "another bpffs; take it down from there",
+				       name);
+	return xd_step("delete interface %s, which was left behind", name) ?
+		       xd_link_delete(rtnl, link.ifindex) :
+		       0;
+}
+
 int xd_endpoint_sweep(const struct xd_instance *instance)
 {
 	struct xd_state none = {};
-	struct xd_link *links = NULL;
 	struct xd_rtnl *rtnl;
-	size_t count = 0;
+	struct dirent *entry;
+	DIR *directory;
 	int r;
 
 	r = xd_rtnl_open(-1, &rtnl);
 	if (r)
 		return r;
-	r = xd_link_list(rtnl, &links, &count);
-	for (size_t i = 0; !r && i < count; i++)
-		if (!strncmp(links[i].name, HOST_PREFIX, strlen(HOST_PREFIX)) &&
-		    !strcmp(links[i].kind, "veth") &&
-		    xd_step("delete interface %s, which was left behind", links[i].name))
-			r = xd_link_delete(rtnl, links[i].ifindex);
-	free(links);
+	directory = opendir(instance->run);
+	while (!r && directory && (entry = readdir(directory)))
+		if (entry->d_name[0] != '.')
+			r = sweep_link(rtnl, entry->d_name);
+	if (directory)
+		closedir(directory);
 	xd_rtnl_close(rtnl);
 	return r ? r : remove_namespaces(instance, &none);
 }

@@ -48,8 +48,8 @@ const char *xd_endpoint_netns_path(const struct xd_instance *instance, const cha
 int xd_endpoint_heal(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		     struct xd_state *ret_state);
 
-/* Where there are no pins any more (bpffs was unmounted): remove all veth pairs with a name of
- * xdock's and all namespaces of the instance. */
+/* Where there are no pins any more (bpffs was unmounted): remove the namespaces of the instance
+ * and their containers' veth pairs. Errors: -EBUSY when one is in use by pins elsewhere. */
 int xd_endpoint_sweep(const struct xd_instance *instance);
 
 /* The part of xd_endpoint_remove() behind the lookup; ifindex alone has to be right. */

@@ -149,6 +149,56 @@ int xd_netns_cookie(__u64 *ret_cookie)
 	return 0;
 }
 
+static bool has_cookie(const char *path, __u64 cookie)
+{
+	int fd, home = -1;
+	__u64 found = 0;
+
+	if (open_path(path, &fd))
+		return false;
+	if (!xd_netns_open_self(&home)) {
+		if (!xd_netns_enter(fd)) {
+			if (xd_netns_cookie(&found))
+				found = 0;
+			/* In a namespace that is not its own, all that the process does next
+			 * would be wrong. */
+			if (xd_netns_enter(home))
+				abort();
+		}
+		close(home);
+	}
+	close(fd);
+	return found == cookie;
+}
+
+/* One of the FOLDER/ENTRY/BELOW. */
+static bool is_any_of(const char *folder, const char *below, __u64 cookie)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	bool is_found = false;
+	DIR *directory = opendir(folder);
+
+	if (!directory)
+		return false;
+	while (!is_found && (entry = readdir(directory))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s%s", folder, entry->d_name, below);
+		is_found = has_cookie(path, cookie);
+	}
+	closedir(directory);
+	return is_found;
+}
+
+bool xd_netns_exists(__u64 cookie)
+{
+	bool is_found = is_any_of(NAMED, "", cookie) || is_any_of("/proc", "/ns/net", cookie);
+
+	xd_error_clear();
+	return is_found;
+}
+
 /* Make folder a mount of its own that is shared, once. The flock keeps two commands, each of which
  * sees no mount, from making two. */
 static int share(const char *folder)

@@ -28,6 +28,9 @@ int xd_netns_enter(int fd);
  * Errors: -ENOPROTOOPT before Linux 5.14. */
 int xd_netns_cookie(__u64 *ret_cookie);
 
+/* Is it the cookie of a namespace that a process is in, or that has a name in /run/netns? */
+bool xd_netns_exists(__u64 cookie);
+
 /* Make a new namespace and keep it by a bind mount at PATH; missing folders are made, and their
  * first one below /run gets a mount of its own that is shared, so that the bind mount is seen in
  * other mount namespaces, too, as `ip netns` does. An existing namespace at PATH is kept as it

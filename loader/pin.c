@@ -182,7 +182,9 @@ static int open_root(int *ret_fd)
 	fd = open(ROOT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : xd_error_system(-errno, ROOT);
-	if (fstat(fd, &st) || st.st_uid || st.st_mode & 022) {
+	/* One that is root's, but open to others, could be locked by them. */
+	if (fstat(fd, &st) || st.st_uid || st.st_mode & 022 ||
+	    (st.st_mode & 077 && fchmod(fd, 0700))) {
 		close(fd);
 		return xd_error_system(-ENOTSUP, ROOT ": others than root may write to it; remove "
 						      "it, it is not of xdock");
@@ -247,13 +249,14 @@ void xd_instance_unlock(struct xd_instance *instance)
 	instance->lock_fd = -1;
 }
 
-/* All links to devices are dead, and there is one. */
+/* All links to devices are dead, there is one, and no namespace has the cookie. */
 static bool is_dead(const char pins[XD_PIN_PATH_LEN + 256])
 {
 	char path[PATH_MAX];
 	struct dirent *entry;
 	DIR *directory;
 	bool is_any = false, is_alive = false;
+	unsigned long long cookie;
 
 	snprintf(path, sizeof(path), "%s/link", pins);
 	directory = opendir(path);
@@ -276,7 +279,8 @@ static bool is_dead(const char pins[XD_PIN_PATH_LEN + 256])
 			close(fd);
 	}
 	closedir(directory);
-	return is_any && !is_alive;
+	return is_any && !is_alive && sscanf(strrchr(pins, '/'), "/net-%llu", &cookie) == 1 &&
+	       !xd_netns_exists(cookie);
 }
 
 /* What the instance kept below /run, where containers have their namespaces. */

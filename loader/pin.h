@@ -49,7 +49,8 @@ int xd_pin_prepare(const struct xd_instance *instance, char ret_directory[XD_PIN
 int xd_pin_publish(struct xd_instance *instance);
 
 /* Remove the pins of instances whose namespace is gone: nothing else can, and their programs at the
- * root of the cgroup tree would stay. Told by their links to devices, all of which died. */
+ * root of the cgroup tree would stay. Told by their links to devices, all of which died, and by
+ * the cookies of the namespaces that are there. */
 int xd_pin_sweep(const struct xd_instance *instance);
 
 /* Take the pins away, all at once. Programs that only pins held are gone with them. */

@@ -306,6 +306,21 @@ static void say_chosen_ports(const struct xd_instance *instance, const struct re
 	xd_state_free(&state);
 }
 
+static bool is_same(const struct xd_instance *instance, const struct xd_endpoint_row *endpoint)
+{
+	const struct xd_endpoint_row *found;
+	struct xd_state state;
+	bool is_found;
+
+	if (xd_state_read(instance, &state))
+		return false;
+	is_found = !xd_endpoint_find(&state, endpoint->value.name, &found) &&
+		   found->ifindex == endpoint->ifindex;
+	xd_state_free(&state);
+	xd_error_clear();
+	return is_found;
+}
+
 /* The container exists while the command waits to begin, and until it has ended. */
 static int run_connected(struct xd_instance *instance, struct request *request,
 			 struct xd_process *process, int *status)
@@ -330,7 +345,8 @@ static int run_connected(struct xd_instance *instance, struct request *request,
 
 	xd_error_save(&saved);
 	removed = xd_instance_lock(instance);
-	if (!removed && instance->is_up)
+	/* Somebody may have given the name to another container meanwhile. */
+	if (!removed && instance->is_up && is_same(instance, &endpoint))
 		removed = xd_endpoint_remove(instance, request->options.name);
 	if (r)
 		xd_error_restore(&saved);

@@ -63,6 +63,7 @@ static int show_left(const struct xd_instance *instance, int *status)
 	char path[XD_PIN_PATH_LEN];
 	size_t count = 0;
 	struct stat st;
+	bool has_run;
 	int r;
 
 	snprintf(path, sizeof(path), "%s-new", instance->pins);
@@ -71,13 +72,14 @@ static int show_left(const struct xd_instance *instance, int *status)
 	snprintf(path, sizeof(path), "%s-old", instance->pins);
 	if (!stat(path, &st))
 		add_left(left, "pins", path);
-	if (!stat(instance->run, &st))
+	has_run = !stat(instance->run, &st);
+	if (has_run)
 		add_left(left, "namespaces", instance->run);
 	r = xd_rtnl_open(-1, &rtnl);
 	if (!r)
 		r = xd_link_list(rtnl, &links, &count);
 	for (size_t i = 0; !r && i < count; i++) {
-		if (!strncmp(links[i].name, "xd-", 3) && !strcmp(links[i].kind, "veth"))
+		if (has_run && !strncmp(links[i].name, "xd-", 3) && !strcmp(links[i].kind, "veth"))
 			add_left(left, "interface", links[i].name);
 		for (int point = 0; point < XD_ATTACH_POINTS; point++) {
 			char text[64];

@@ -213,6 +213,23 @@ def test_down_removes_what_lost_pins_leave_behind(lab):
     lab.host("sysctl", "-qw", "net.ipv4.ip_forward=0")
 
 
+def test_down_of_nothing_leaves_the_links_of_others(lab):
+    lab.ip("-n host link add xd-mine type veth peer name other")
+    lab.xdock("down")
+    expect(lab.host("ip", "link", "show", "xd-mine", check=False).returncode, 0)
+
+
+def test_run_does_not_remove_the_container_that_has_its_name_by_now(lab):
+    lab.xdock("up")
+    running = lab.background("host", XDOCK, "-N", "host", "run", "--name", "web", "--", "sleep", "1")
+    eventually(lambda: expect([row["name"] for row in lab.xdock("container", "list", json=True)["containers"]],
+                              ["web"]))
+    lab.xdock("container", "rm", "web")
+    lab.xdock("container", "add", "web")
+    expect(running.wait(10), 0)
+    expect([row["alive"] for row in lab.xdock("container", "list", json=True)["containers"]], [True])
+
+
 def test_down_puts_the_sysctls_back_that_ip_forward_changes(lab):
     lab.write("host", "/proc/sys/net/ipv4/conf/all/accept_redirects", 0)
     lab.write("host", "/proc/sys/net/ipv4/conf/wan/forwarding", 1)

@@ -36,7 +36,7 @@ def serve_big(sock):
         sock.sendto(bytes(1400), peer)
 
 
-def test_a_reply_too_big_for_its_route_never_leaves_with_the_address_of_the_container(lab):
+def test_a_reply_too_big_for_the_uplink_never_leaves_with_the_address_of_the_container(lab):
     lab.xdock("up")
     lab.xdock("container", "add", "web", "-p", "8080:81/udp")
     server = lab.bound("web", 81, "udp")
@@ -45,8 +45,8 @@ def test_a_reply_too_big_for_its_route_never_leaves_with_the_address_of_the_cont
     client = lab.open_socket("client", kind=socket.SOCK_DGRAM, timeout=0.5)
     client.connect((HOST, 8080))
     client.send(b"x")
-    expect(len(client.recv(3000)), 1400, "where the route is wide enough")
-    lab.ip(f"-n host route add {CLIENT}/32 dev wan mtu lock 1300")
+    expect(len(client.recv(3000)), 1400, "where the uplink is wide enough")
+    lab.ip("-n host link set wan mtu 1300")
     tap = lab.capture("client", "eth0")
     client.send(b"x")
     expect_raises(TimeoutError, client.recv, 3000)
@@ -56,13 +56,13 @@ def test_a_reply_too_big_for_its_route_never_leaves_with_the_address_of_the_cont
     expect(lab.drops()["untranslated"], 1, "untranslated")
 
 
-def test_a_container_hears_of_a_route_that_is_too_narrow_for_what_may_not_be_fragmented(lab):
+def test_a_container_hears_of_an_uplink_that_is_too_narrow_for_what_may_not_be_fragmented(lab):
     lab.xdock("up")
     lab.xdock("container", "add", "web", "-p", "8080:81/udp")
     server = lab.bound("web", 81, "udp")
     server.settimeout(2)
     server.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
-    lab.ip(f"-n host route add {CLIENT}/32 dev wan mtu lock 1300")
+    lab.ip("-n host link set wan mtu 1300")
     client = lab.open_socket("client", kind=socket.SOCK_DGRAM)
     client.connect((HOST, 8080))
     client.send(b"x")
@@ -74,4 +74,19 @@ def test_a_container_hears_of_a_route_that_is_too_narrow_for_what_may_not_be_fra
     expect(error.errno, 90, "EMSGSIZE")
     server.sendto(bytes(1272), peer)
     expect(len(client.recv(3000)), 1272, "what fits")
+    expect(lab.drops()["untranslated"], 0, "untranslated")
+
+
+def test_a_path_mtu_that_the_host_has_learned_does_not_stop_translation(lab):
+    lab.xdock("up")
+    lab.xdock("container", "add", "web", "-p", "8080:81/udp")
+    server = lab.bound("web", 81, "udp")
+    server.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    lab.fork(serve_big, server)
+    # What the FIB answers then is the same for a route's MTU.
+    lab.ip(f"-n host route add {CLIENT}/32 dev wan mtu lock 1300")
+    client = lab.open_socket("client", kind=socket.SOCK_DGRAM, timeout=2)
+    client.connect((HOST, 8080))
+    client.send(b"x")
+    expect(len(client.recv(3000)), 1400, "answer")
     expect(lab.drops()["untranslated"], 0, "untranslated")

@@ -287,13 +287,28 @@ static void passes_what_has_no_route(void **state)
 }
 
 /* The host has to send fragmentation-needed, or to fragment. */
-/* With DF, the kernel tells the container; without, it would send fragments untranslated. */
-static void leaves_what_exceeds_the_routes_mtu_to_the_kernel_or_drops_it(void **state)
+/* What the host has learned of a path, the kernel does not mind when it forwards either. */
+static void minds_the_mtu_of_the_device_and_not_of_the_path(void **state)
 {
 	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
+	spec.to.address = frame_address(HOST_CLIENT_FAR);
+	spec.payload = 1500 - 40;
+	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+	spec.payload++;
+	expect_pass(&spec);
+}
+
+/* With DF, the kernel tells the container; without, it would send fragments untranslated. */
+static void leaves_what_exceeds_the_devices_mtu_to_the_kernel_or_drops_it(void **state)
+{
+	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+
+	(void)state;
+	host_reset();
+	host_ip("link set uplink0 mtu 1000");
 	spec.to.address = frame_address(HOST_CLIENT_FAR);
 	spec.payload = 1000 - 40 + 1;
 	expect_pass(&spec);
@@ -305,6 +320,7 @@ static void leaves_what_exceeds_the_routes_mtu_to_the_kernel_or_drops_it(void **
 	expect_drop(&spec, XD_DROP_UNTRANSLATED);
 	spec.payload -= 12;
 	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
+	host_ip("link set uplink0 mtu 1500");
 }
 
 static void judges_gso_by_its_segments(void **state)
@@ -314,6 +330,7 @@ static void judges_gso_by_its_segments(void **state)
 
 	(void)state;
 	host_reset();
+	host_ip("link set uplink0 mtu 1000");
 	spec.to.address = frame_address(HOST_CLIENT_FAR);
 	spec.tcp_options = 12;
 	spec.payload = 3000;
@@ -330,6 +347,7 @@ static void judges_gso_by_its_segments(void **state)
 	expect_redirect(&spec, &context, &to, HOST_COUNT_5300, 0);
 	context.gso_size++;
 	expect_pass_with(&spec, &context);
+	host_ip("link set uplink0 mtu 1500");
 }
 
 static void passes_what_the_ttl_ends(void **state)
@@ -522,7 +540,8 @@ int main(void)
 		cmocka_unit_test(passes_what_is_for_another_bridge),
 		cmocka_unit_test(passes_what_is_for_the_host),
 		cmocka_unit_test(passes_what_has_no_route),
-		cmocka_unit_test(leaves_what_exceeds_the_routes_mtu_to_the_kernel_or_drops_it),
+		cmocka_unit_test(minds_the_mtu_of_the_device_and_not_of_the_path),
+		cmocka_unit_test(leaves_what_exceeds_the_devices_mtu_to_the_kernel_or_drops_it),
 		cmocka_unit_test(judges_gso_by_its_segments),
 		cmocka_unit_test(passes_what_the_ttl_ends),
 		cmocka_unit_test(drops_spoofed_sources),
