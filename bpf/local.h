@@ -3,7 +3,8 @@
  *
  * A wildcard mapping counts for every local address, those that are added later included, and
  * stops counting for one that is removed. No daemon watches addresses, so a proof is remembered
- * for a second at most and then renewed by asking the FIB, which answers NOT_FWDED for a local address.
+ * for a second at most and then renewed by asking the FIB, which answers NOT_FWDED for a local
+ * address.
  *
  * It says the same where there is no route at all. So an address that was never known as local
  * is learned only if a destination that is certainly not local does have a route (the default

@@ -16,8 +16,9 @@ struct xd_exception_key {
 XD_SIZE(struct xd_exception_key, 16);
 
 /* A row that saw no inbound packet for this long may be taken over by another flow with the
- * same key; at once if its mapping is gone, or its container. Both are the idle times after which netfilter, too, forgets a flow that is closing
- * (nf_conntrack_tcp_timeout_time_wait) or a UDP stream. */
+ * same key; at once if its mapping is gone, or its container. The time is that after which
+ * netfilter, too, forgets a flow that is closing (nf_conntrack_tcp_timeout_time_wait) or a UDP
+ * stream. */
 #define XD_EXCEPTION_IDLE_NS 120000000000ULL
 
 struct xd_exception {

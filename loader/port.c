@@ -120,7 +120,7 @@ static void note_revs(struct batch *batch)
 	}
 }
 
-/* One for each spec. The endpoint of this command may have no row in state, yet it has a counter. */
+/* One for each spec. An endpoint that is new has no row in state, but it has a counter. */
 static int take_counter(struct batch *batch)
 {
 	int r;

@@ -75,8 +75,9 @@ struct xd_operations {
  *   carries the flag (the lowest key {address, port} in network byte order if several do or none
  *   does); its reverse row is {key.address, key.port, counter};
  * - XD_PORT_REV_EXCEPTION of the reverse row and XD_PORT_EXCEPTION of the canonical row are the
- *   same: set if one of them is, or if there are several mappings; and kept when another row becomes the canonical one, for rows of
- *   xd_exception outlive that and nothing sets the flags for them again;
+ *   same: set if one of them is, or if there are several mappings; and kept when another row
+ *   becomes the canonical one, for rows of xd_exception outlive that and nothing sets the flags
+ *   for them again;
  * - a reverse row without a port row goes;
  * - should two live endpoints have one address of one bridge, the lower ifindex has the row.
  * A healthy state gives no operations at all. Errors: -ENOMEM. */

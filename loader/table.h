@@ -30,8 +30,9 @@ enum xd_table {
 	XD_TABLE_MAX,
 };
 
-/* In a dry run nothing is written. Errors of all: the negative errno of bpf(2), recorded with the map's name; a full map says
- * which option of `up` enlarges it. -ENOENT is recorded for get only by the caller. */
+/* In a dry run nothing is written. Errors of all: the negative errno of bpf(2), recorded with the
+ * map's name; a full map says which option of `up` enlarges it. -ENOENT is recorded for get only
+ * by the caller. */
 int xd_table_get(const struct xd_instance *instance, enum xd_table table, const void *key,
 		 void *ret_value);
 int xd_table_put(const struct xd_instance *instance, enum xd_table table, const void *key,

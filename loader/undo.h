@@ -33,7 +33,8 @@ int xd_undo_all(const struct xd_instance *instance);
 int xd_undo_list(const struct xd_instance *instance, struct xd_undo_key **ret_keys,
 		 struct xd_undo **ret_before, size_t *ret_count);
 
-/* Text of the sysctl NAME ("net.ipv4.ip_forward"), without its newline, in the namespace of the calling thread. */
+/* Text of the sysctl NAME ("net.ipv4.ip_forward"), without its newline, in the namespace of the
+ * calling thread. */
 int xd_sysctl_read(const char *name, char *buffer, size_t size);
 int xd_sysctl_write(const char *name, const char *value);
 

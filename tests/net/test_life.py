@@ -217,6 +217,7 @@ def test_down_of_nothing_leaves_the_links_of_others(lab):
     lab.ip("-n host link add xd-mine type veth peer name other")
     lab.xdock("down")
     expect(lab.host("ip", "link", "show", "xd-mine", check=False).returncode, 0)
+    lab.ip("-n host link del xd-mine")
 
 
 def test_run_does_not_remove_the_container_that_has_its_name_by_now(lab):
