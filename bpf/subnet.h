@@ -21,11 +21,11 @@ static __always_inline enum xd_subnet_role xd_subnet_role(__be32 address)
 			struct xd_subnet subnet;
 		} row = { .word = *(volatile __u64 *)&xd_subnet[i] };
 
-		if (!row.subnet.mask)
+		if (!row.subnet.prefix)
 			break;
 		if (address == row.subnet.gateway)
 			return XD_SUBNET_GATEWAY;
-		if (!((address ^ row.subnet.gateway) & row.subnet.mask))
+		if (!(bpf_ntohl(address ^ row.subnet.gateway) >> (32 - row.subnet.prefix)))
 			return XD_SUBNET_CONTAINER;
 	}
 	return XD_SUBNET_NONE;

@@ -3,6 +3,7 @@
  * link what calls a kernel function (rewrite.h). */
 #include "bpf/bridge.bpf.c"
 #include "bpf/container.bpf.c"
+#include "bpf/sample.bpf.c"
 #include "bpf/socket.bpf.c"
 #include "bpf/uplink.bpf.c"
 

@@ -14,7 +14,8 @@ XD_SIZE(struct xd_config, 8);
 /* In .data, mapped by the loader. */
 struct xd_host {
 	__be32 address; /* default address: source of the default route, or of the first uplink */
-	__u32 pad;
+	__u16 port_low_host; /* net.ipv4.ip_local_port_range, host order, both included: */
+	__u16 port_high_host; /* not for flows of containers */
 	__u64 proved; /* jiffies; when it was last known to be local. Written by BPF, too */
 };
 XD_SIZE(struct xd_host, 16);

@@ -23,7 +23,17 @@
 	  "no room in xd_exception for a flow to another address than the canonical one")         \
 	X(7, UNTRANSLATED, "untranslated",                                                        \
 	  "a reply of a published port would have to be fragmented or encapsulated by the "       \
-	  "kernel, which would send it with the container's address")
+	  "kernel, which would send it with the container's address")                            \
+	X(8, ISOLATED, "isolated",                                                                \
+	  "a container addressed another network, or left an internal one")                      \
+	X(9, ICC, "icc", "a container addressed a sibling on a network with --icc off")           \
+	X(10, UNTRACKED, "untracked",                                                             \
+	  "a container sent to the outside in the middle of a flow that nobody knows")           \
+	X(11, NO_PORT, "no-port",                                                                 \
+	  "no source port was found for a new flow of a container to the outside")               \
+	X(12, FLOW_FULL, "flow-full", "no room in xd_snat for a new flow of a container")         \
+	X(13, FRAGMENT, "fragment",                                                               \
+	  "a later fragment came whose first one was not seen, or is longer ago than 30 seconds")
 
 enum xd_drop_reason {
 #define X(number, symbol, name, sentence) XD_DROP_##symbol = number,

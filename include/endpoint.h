@@ -13,11 +13,19 @@ struct xd_endpoint {
 	__be32 gateway;
 	__u32 bridge; /* ifindex */
 	__u32 counter; /* its row in xd_count */
+	__u32 mtu; /* of the container's eth0, bytes */
+	__u16 flags; /* XD_NETWORK_* of its network */
+	__u16 hairpin; /* XD_HAIRPIN_* */
 	__u8 mac[6]; /* of the container's eth0 */
 	__u8 gateway_mac[6]; /* of the bridge */
 	char name[XD_NAME_LEN];
 };
-XD_SIZE(struct xd_endpoint, 64);
+XD_SIZE(struct xd_endpoint, 72);
+
+/* What containers did through published ports of this endpoint, so that only its replies pay for
+ * a look: set by BPF, never cleared while the row lives; a loader that writes the row keeps it. */
+#define XD_HAIRPIN_SIBLING 0x1 /* replies to its own subnet may have a row in xd_exception */
+#define XD_HAIRPIN_GATEWAY 0x2 /* replies to its gateway may have a row in xd_snat_rev */
 
 /* The forwarding table: {bridge, container address} -> where the container is. */
 struct xd_address_key {

@@ -9,7 +9,7 @@
 struct xd_port_key {
 	__be32 address; /* of the host; 0 is every local one */
 	__be16 port; /* of the host */
-	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP */
 	__u8 pad;
 };
 XD_SIZE(struct xd_port_key, 8);
@@ -18,6 +18,9 @@ XD_SIZE(struct xd_port_key, 8);
 #define XD_PORT_CANONICAL 0x1
 /* XD_PORT_REV_EXCEPTION of its reverse row, repeated here to spare inbound packets the lookup. */
 #define XD_PORT_EXCEPTION 0x2
+/* A flow of a container had the host port when it was published: look into xd_snat_rev first. Set
+ * by the loader, never cleared while the row lives. */
+#define XD_PORT_MASQUERADED 0x4
 
 struct xd_port {
 	__be32 address; /* of the container */

@@ -768,7 +768,8 @@ static int refresh_subnets(const struct xd_instance *instance)
 
 		if (i < count) {
 			row.subnet.gateway = networks[i].gateway;
-			row.subnet.mask = networks[i].mask;
+			row.subnet.prefix = __builtin_popcount(networks[i].mask);
+			row.subnet.flags = networks[i].flags;
 		}
 		rows[i] = row.word;
 	}

@@ -411,9 +411,9 @@ void host_reset(void)
 	host_age_local(HOST_DEFAULT, HOST_FRESH);
 	host_age_local(HOST_SECOND, HOST_FRESH);
 	subnet = host.skeleton->data_xd_subnet->xd_subnet;
-	subnet[0] = (struct xd_subnet){ .gateway = network.gateway, .mask = network.mask };
+	subnet[0] = (struct xd_subnet){ .gateway = network.gateway, .prefix = 16 };
 	subnet[1] = (struct xd_subnet){ .gateway = frame_address("172.18.0.1"),
-					.mask = network.mask };
+					.prefix = 16 };
 
 	put_container(host.web, HOST_WEB, host_mac_web, HOST_COUNT_WEB, "web");
 	put_container(host.db, HOST_DB, host_mac_db, HOST_COUNT_DB, "db");

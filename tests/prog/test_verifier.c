@@ -20,6 +20,7 @@ static const struct {
 	{ "xd_uplink_xdp", 22200 },
 	{ "xd_container_tc", 6400 },
 	{ "xd_bridge_tc", 171 },
+	{ "xd_sample_tc", 40000 },
 	{ "xd_connect4", 478 },
 	{ "xd_connect6", 489 },
 	{ "xd_sendmsg4", 196 },

@@ -14,11 +14,14 @@
 #include "include/drop.h"
 #include "include/endpoint.h"
 #include "include/exception.h"
+#include "include/fragment.h"
 #include "include/limits.h"
 #include "include/local.h"
 #include "include/network.h"
 #include "include/peer.h"
 #include "include/port.h"
+#include "include/sample.h"
+#include "include/snat.h"
 #include "include/undo.h"
 #include "include/uplink.h"
 
@@ -41,7 +44,8 @@ struct member {
 static const struct member members[] = {
 	AT(xd_config, netns_cookie, 0),
 	AT(xd_host, address, 0),
-	AT(xd_host, pad, 4),
+	AT(xd_host, port_low_host, 4),
+	AT(xd_host, port_high_host, 6),
 	AT(xd_host, proved, 8),
 	AT(xd_count, packets, 0),
 	AT(xd_count, bytes, 8),
@@ -50,9 +54,12 @@ static const struct member members[] = {
 	AT(xd_endpoint, gateway, 8),
 	AT(xd_endpoint, bridge, 12),
 	AT(xd_endpoint, counter, 16),
-	AT(xd_endpoint, mac, 20),
-	AT(xd_endpoint, gateway_mac, 26),
-	AT(xd_endpoint, name, 32),
+	AT(xd_endpoint, mtu, 20),
+	AT(xd_endpoint, flags, 24),
+	AT(xd_endpoint, hairpin, 26),
+	AT(xd_endpoint, mac, 28),
+	AT(xd_endpoint, gateway_mac, 34),
+	AT(xd_endpoint, name, 40),
 	AT(xd_address_key, bridge, 0),
 	AT(xd_address_key, address, 4),
 	AT(xd_address, ifindex, 0),
@@ -74,10 +81,12 @@ static const struct member members[] = {
 	AT(xd_network, mask, 4),
 	AT(xd_network, mtu, 8),
 	AT(xd_network, mac, 12),
-	AT(xd_network, pad, 18),
+	AT(xd_network, flags, 18),
 	AT(xd_network, name, 20),
 	AT(xd_subnet, gateway, 0),
-	AT(xd_subnet, mask, 4),
+	AT(xd_subnet, prefix, 4),
+	AT(xd_subnet, pad, 5),
+	AT(xd_subnet, flags, 6),
 	AT(xd_peer_key, cookie, 0),
 	AT(xd_peer_key, address, 8),
 	AT(xd_peer_key, port, 12),
@@ -108,6 +117,56 @@ static const struct member members[] = {
 	AT(xd_port_rev, port, 4),
 	AT(xd_port_rev, flags, 6),
 	AT(xd_port_rev, counter, 8),
+	AT(xd_fragment_key, source, 0),
+	AT(xd_fragment_key, destination, 4),
+	AT(xd_fragment_key, id, 8),
+	AT(xd_fragment_key, protocol, 10),
+	AT(xd_fragment_key, pad, 11),
+	AT(xd_fragment, seen_ns, 0),
+	AT(xd_fragment, source_port, 8),
+	AT(xd_fragment, destination_port, 10),
+	AT(xd_fragment, pad, 12),
+	AT(xd_sample_key, client_address, 0),
+	AT(xd_sample_key, address, 4),
+	AT(xd_sample_key, client_port, 8),
+	AT(xd_sample_key, port, 10),
+	AT(xd_sample_key, protocol, 12),
+	AT(xd_sample_key, pad, 13),
+	AT(xd_sample, packets, 0),
+	AT(xd_sample, bytes, 8),
+	AT(xd_sample, container_address, 16),
+	AT(xd_sample, container_port, 20),
+	AT(xd_sample, pad, 22),
+	AT(xd_snat_key, container_address, 0),
+	AT(xd_snat_key, remote_address, 4),
+	AT(xd_snat_key, container_port, 8),
+	AT(xd_snat_key, remote_port, 10),
+	AT(xd_snat_key, protocol, 12),
+	AT(xd_snat_key, pad, 13),
+	AT(xd_snat, address, 0),
+	AT(xd_snat, port, 4),
+	AT(xd_snat, flags, 6),
+	AT(xd_snat, seen_ns, 8),
+	AT(xd_snat, ifindex, 16),
+	AT(xd_snat, owner, 20),
+	AT(xd_snat_rev_key, remote_address, 0),
+	AT(xd_snat_rev_key, address, 4),
+	AT(xd_snat_rev_key, remote_port, 8),
+	AT(xd_snat_rev_key, port, 10),
+	AT(xd_snat_rev_key, protocol, 12),
+	AT(xd_snat_rev_key, pad, 13),
+	AT(xd_snat_rev, container_address, 0),
+	AT(xd_snat_rev, container_port, 4),
+	AT(xd_snat_rev, owner, 6),
+	AT(xd_snat_rev, seen_ns, 8),
+	AT(xd_snat_rev, ifindex, 16),
+	AT(xd_snat_rev, counter, 20),
+	AT(xd_snat_rev, dialled_address, 24),
+	AT(xd_snat_rev, dialled_port, 28),
+	AT(xd_snat_rev, flags, 30),
+	AT(xd_snat_rev, mac, 32),
+	AT(xd_snat_rev, gateway_mac, 38),
+	AT(xd_snat_rev, mtu, 44),
 	AT(xd_undo_key, what, 0),
 	AT(xd_undo, before, 0),
 	AT(xd_uplink, ifindex, 0),
@@ -155,7 +214,7 @@ static void keeps_the_size_of_every_struct(void **state)
 	assert_int_equal(sizeof(struct xd_config), 8);
 	assert_int_equal(sizeof(struct xd_host), 16);
 	assert_int_equal(sizeof(struct xd_count), 16);
-	assert_int_equal(sizeof(struct xd_endpoint), 64);
+	assert_int_equal(sizeof(struct xd_endpoint), 72);
 	assert_int_equal(sizeof(struct xd_address_key), 8);
 	assert_int_equal(sizeof(struct xd_address), 16);
 	assert_int_equal(sizeof(struct xd_exception_key), 16);
@@ -169,6 +228,14 @@ static void keeps_the_size_of_every_struct(void **state)
 	assert_int_equal(sizeof(struct xd_port), 68);
 	assert_int_equal(sizeof(struct xd_port_rev_key), 8);
 	assert_int_equal(sizeof(struct xd_port_rev), 12);
+	assert_int_equal(sizeof(struct xd_fragment_key), 12);
+	assert_int_equal(sizeof(struct xd_fragment), 16);
+	assert_int_equal(sizeof(struct xd_sample_key), 16);
+	assert_int_equal(sizeof(struct xd_sample), 24);
+	assert_int_equal(sizeof(struct xd_snat_key), 16);
+	assert_int_equal(sizeof(struct xd_snat), 24);
+	assert_int_equal(sizeof(struct xd_snat_rev_key), 16);
+	assert_int_equal(sizeof(struct xd_snat_rev), 48);
 	assert_int_equal(sizeof(struct xd_undo_key), 64);
 	assert_int_equal(sizeof(struct xd_undo), 64);
 	assert_int_equal(sizeof(struct xd_uplink), 28);
@@ -182,12 +249,16 @@ static void keeps_shared_words_aligned(void **state)
 	assert_int_equal(_Alignof(struct xd_exception), 8);
 	assert_int_equal(offsetof(struct xd_exception, seen_ns) % 8, 0);
 	assert_int_equal(offsetof(struct xd_host, proved) % 8, 0);
+	assert_int_equal(_Alignof(struct xd_snat_rev), 8);
+	assert_int_equal(offsetof(struct xd_snat_rev, container_address) % 8, 0);
+	assert_int_equal(offsetof(struct xd_snat_rev, seen_ns) % 8, 0);
+	assert_int_equal(offsetof(struct xd_snat, seen_ns) % 8, 0);
 }
 
-static void keeps_the_limits_of_abi_version_1(void **state)
+static void keeps_the_limits_of_abi_version_2(void **state)
 {
 	(void)state;
-	assert_int_equal(XD_ABI_VERSION, 1);
+	assert_int_equal(XD_ABI_VERSION, 2);
 	assert_int_equal(XD_NAME_LEN, 32);
 	assert_int_equal(XD_SUBNET_MAX, 64);
 	assert_int_equal(XD_UPLINK_MAX, 64);
@@ -195,6 +266,9 @@ static void keeps_the_limits_of_abi_version_1(void **state)
 	assert_int_equal(XD_PORT_MAX, 65536);
 	assert_int_equal(XD_LOCAL_MAX, 4096);
 	assert_int_equal(XD_EXCEPTION_MAX, 65536);
+	assert_int_equal(XD_SNAT_MAX, 131072);
+	assert_int_equal(XD_FRAGMENT_MAX, 8192);
+	assert_int_equal(XD_SAMPLE_MAX, 8192);
 	assert_int_equal(XD_PEER_MAX, 65536);
 	assert_int_equal(XD_COUNTER_MAX, 32768);
 	assert_int_equal(XD_UNDO_MAX, 1024);
@@ -203,7 +277,22 @@ static void keeps_the_limits_of_abi_version_1(void **state)
 	assert_int_equal(XD_COUNT_DIRECTIONS, 2);
 	assert_int_equal(XD_PORT_CANONICAL, 1);
 	assert_int_equal(XD_PORT_EXCEPTION, 2);
+	assert_int_equal(XD_PORT_MASQUERADED, 4);
 	assert_int_equal(XD_PORT_REV_EXCEPTION, 1);
+	assert_int_equal(XD_NETWORK_ICC_OFF, 1);
+	assert_int_equal(XD_NETWORK_INTERNAL, 2);
+	assert_int_equal(XD_NETWORK_MASQUERADE, 4);
+	assert_int_equal(XD_NETWORK_ROUTED, 8);
+	assert_int_equal(XD_NETWORK_UNPROTECTED, 16);
+	assert_int_equal(XD_NETWORK_SOURCE_CHECK, 32);
+	assert_int_equal(XD_HAIRPIN_SIBLING, 1);
+	assert_int_equal(XD_HAIRPIN_GATEWAY, 2);
+	assert_int_equal(XD_SNAT_REPLIED, 1);
+	assert_int_equal(XD_SNAT_FIN_OUT, 2);
+	assert_int_equal(XD_SNAT_FIN_IN, 4);
+	assert_int_equal(XD_SNAT_RST, 8);
+	assert_int_equal(XD_SNAT_PLAIN, 16);
+	assert_int_equal(XD_SNAT_HAIRPIN, 32);
 }
 
 struct reason {
@@ -225,6 +314,8 @@ static void keeps_the_numbers_of_drop_reasons_for_ever(void **state)
 	static const char *const names[] = {
 		"direct-routed", "martian",	  "spoofed",	   "ttl",
 		"rewrite",	 "port-conflict", "exception-full", "untranslated",
+		"isolated",	 "icc",		  "untracked",	    "no-port",
+		"flow-full",	 "fragment",
 	};
 	size_t i;
 
@@ -296,7 +387,7 @@ int main(void)
 		cmocka_unit_test(has_no_hidden_padding),
 		cmocka_unit_test(keeps_the_size_of_every_struct),
 		cmocka_unit_test(keeps_shared_words_aligned),
-		cmocka_unit_test(keeps_the_limits_of_abi_version_1),
+		cmocka_unit_test(keeps_the_limits_of_abi_version_2),
 		cmocka_unit_test(keeps_the_numbers_of_drop_reasons_for_ever),
 		cmocka_unit_test(numbers_drop_reasons_without_gaps),
 		cmocka_unit_test(names_each_drop_reason_once),
