@@ -29,6 +29,8 @@
 #include "loader/table.h"
 #include "loader/undo.h"
 
+#define PORT_RANGE "net.ipv4.ip_local_port_range"
+
 /* What `up` was asked for and what it found, before anything is changed. */
 struct plan {
 	const struct xd_network_options *options;
@@ -499,6 +501,8 @@ int xd_network_up(struct xd_instance *instance, const struct xd_network_options 
 	if (!r && was_up) {
 		xd_state_free(&state);
 		r = xd_endpoint_heal(instance, plan.rtnl, &state);
+	} else if (!r) {
+		r = xd_reserve_update(instance, &state, NULL, 0);
 	}
 	if (!r)
 		r = attach_all(instance, &state);
@@ -858,14 +862,39 @@ static __be32 default_address(const struct xd_instance *instance, struct xd_rtnl
 	return address;
 }
 
+/* The ports that the kernel chooses from, for connections of the host's own. */
+static int read_port_range(__u16 *ret_low_host, __u16 *ret_high_host)
+{
+	char text[32];
+	__u16 low, high;
+	int r;
+
+	r = xd_sysctl_read(PORT_RANGE, text, sizeof(text));
+	if (r)
+		return r;
+	if (sscanf(text, "%hu %hu", &low, &high) != 2)
+		return xd_error_system(-EPROTO, "sysctl " PORT_RANGE ": cannot read `%s`", text);
+	*ret_low_host = low;
+	*ret_high_host = high;
+	return 0;
+}
+
 static int refresh_host(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 			const struct xd_link_address *addresses, size_t address_count)
 {
 	__be32 address = default_address(instance, rtnl, addresses, address_count);
-	struct xd_host *host = xd_host_map(instance);
+	struct xd_host *host;
+	__u16 low = 0, high = 0;
+	int r;
 
+	r = read_port_range(&low, &high);
+	if (r)
+		return r;
+	host = xd_host_map(instance);
 	if (!host)
 		return -EIO;
+	host->port_low_host = low;
+	host->port_high_host = high;
 	if (host->address != address) {
 		host->proved = 0;
 		*(volatile __be32 *)&host->address = address;

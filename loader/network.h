@@ -47,7 +47,7 @@ int xd_uplink_list(const struct xd_instance *instance, struct xd_uplink **ret_up
 		   size_t *ret_count);
 
 /* Tell the programs what is known of the host by now: its default address, its other addresses,
- * the subnets. Every command that writes does it, since no daemon watches. */
+ * the ports of its own connections, the subnets. Every command that writes does it, since no daemon watches. */
 int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		       const struct xd_state *state);
 

@@ -220,15 +220,21 @@ int xd_reserve_update(const struct xd_instance *instance, const struct xd_state 
 		before.added[i] = row.added[i] | fresh;
 		after.published[i] = wanted.bits[i];
 		after.added[i] = before.added[i] & wanted.bits[i];
+		after.excluded[i] = next.bits[i] & ~after.added[i];
+		before.excluded[i] = after.excluded[i];
 		added += __builtin_popcount(fresh);
 		removed += __builtin_popcount(over);
 	}
 	if (!memcmp(&row, &after, sizeof(row)) && !added && !removed)
 		return 0;
-	if (!xd_step("sysctl " SYSCTL ": %u ports more, %u ports less", added, removed))
+	if (added || removed) {
+		if (!xd_step("sysctl " SYSCTL ": %u ports more, %u ports less", added, removed))
+			return 0;
+		r = xd_reserved_put(instance, &before);
+		if (!r)
+			r = write_sysctl(&next);
+	} else if (xd_step_is_dry_run()) {
 		return 0;
-	r = xd_reserved_put(instance, &before);
-	if (!r && (added || removed))
-		r = write_sysctl(&next);
+	}
 	return r ? r : xd_reserved_put(instance, &after);
 }

@@ -31,7 +31,8 @@ void xd_hold_release(struct xd_hold *hold);
 void xd_hold_expect(size_t count);
 
 /* Make ip_local_reserved_ports contain the ports of all rows of state and of the keys that are
- * about to be published, and none that xdock added for others. */
+ * about to be published, and none that xdock added for others; and tell the programs which ports
+ * somebody else has put there. */
 int xd_reserve_update(const struct xd_instance *instance, const struct xd_state *state,
 		      const struct xd_port_key *more, size_t more_count);
 

@@ -2,6 +2,10 @@
 """Networks: sysctls, several of them, what `down` takes and what it leaves."""
 
 from lab import CLIENT, HOST, expect, expect_raises
+from state import dump
+
+RESERVED = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 
 
 def test_ip_forward_is_set_and_put_back(lab):
@@ -85,3 +89,35 @@ def test_up_twice_changes_nothing_and_breaks_no_connection(lab):
     sock.shutdown(1)
     data = b"".join(iter(lambda: sock.recv(65536), b""))
     assert data.startswith(b"web ") and data.endswith(b"before after"), data
+
+
+def reserved(which):
+    """A set of xd_reserved, as port numbers."""
+    octets = dump("reserved")[0]["value"][which]
+    return [i * 8 + bit for i, octet in enumerate(octets) for bit in range(8) if octet & 1 << bit]
+
+
+def port_range():
+    host = dump("host")[0]["value"][".data.xd_host"][0]["xd_host"]
+    return host["port_low_host"], host["port_high_host"]
+
+
+def test_the_programs_know_the_ports_that_the_host_keeps_for_itself(lab):
+    lab.write("host", RANGE, "20000 20099")
+    lab.write("host", RESERVED, "80,9000-9001")
+    lab.xdock("up")
+    expect((reserved("excluded"), port_range()), ([80, 9000, 9001], (20000, 20099)), "at first")
+    lab.xdock("container", "add", "web", "-p", "80-81:80-81")
+    sets = reserved("published"), reserved("added"), reserved("excluded")
+    expect(sets, ([80, 81], [81], [80, 9000, 9001]), "with ports published")
+    lab.write("host", RANGE, "30000 30001")
+    lab.write("host", RESERVED, "80-81,9001")
+    expect(lab.xdock("-n", "container", "rm", "nope").stdout, "")
+    expect((reserved("excluded"), port_range()), ([80, 9000, 9001], (20000, 20099)), "dry run")
+    # Any command that may change something looks again.
+    lab.xdock("container", "add", "sib")
+    expect((reserved("excluded"), port_range()), ([80, 9001], (30000, 30001)), "later")
+    lab.xdock("port", "rm", "80-81")
+    sets = reserved("published"), reserved("added"), reserved("excluded")
+    expect(sets, ([], [], [80, 9001]), "with none published")
+    lab.write("host", RESERVED, "")

@@ -20,6 +20,7 @@
 #include "include/network.h"
 #include "include/peer.h"
 #include "include/port.h"
+#include "include/reserved.h"
 #include "include/sample.h"
 #include "include/snat.h"
 #include "include/undo.h"
@@ -117,6 +118,9 @@ static const struct member members[] = {
 	AT(xd_port_rev, port, 4),
 	AT(xd_port_rev, flags, 6),
 	AT(xd_port_rev, counter, 8),
+	AT(xd_reserved, published, 0),
+	AT(xd_reserved, added, 8192),
+	AT(xd_reserved, excluded, 16384),
 	AT(xd_fragment_key, source, 0),
 	AT(xd_fragment_key, destination, 4),
 	AT(xd_fragment_key, id, 8),
@@ -228,6 +232,7 @@ static void keeps_the_size_of_every_struct(void **state)
 	assert_int_equal(sizeof(struct xd_port), 68);
 	assert_int_equal(sizeof(struct xd_port_rev_key), 8);
 	assert_int_equal(sizeof(struct xd_port_rev), 12);
+	assert_int_equal(sizeof(struct xd_reserved), 24576);
 	assert_int_equal(sizeof(struct xd_fragment_key), 12);
 	assert_int_equal(sizeof(struct xd_fragment), 16);
 	assert_int_equal(sizeof(struct xd_sample_key), 16);
