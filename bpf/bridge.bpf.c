@@ -31,7 +31,7 @@ SEC("tc")
 int xd_bridge_tc(struct __sk_buff *skb)
 {
 	struct xd_packet packet;
-	enum xd_layer layer = xd_packet_parse_tc(skb, &packet);
+	enum xd_layer layer = xd_packet_parse_tc(skb, XD_PATH_DIRECT, &packet);
 
 	return xd_verdict_tc(skb, bridge(&packet, layer));
 }

@@ -6,13 +6,35 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/forward.h"
+#include "bpf/hairpin.h"
+#include "bpf/icmp.h"
+#include "bpf/isolate.h"
+#include "bpf/masquerade.h"
 #include "bpf/publish.h"
+#include "bpf/subnet.h"
 
-static __always_inline struct xd_verdict to_sibling(const struct xd_packet *packet,
-						    const struct xd_endpoint *endpoint)
+static __always_inline struct xd_verdict to_sibling(struct xd_packet *packet, enum xd_layer layer,
+						    const struct xd_endpoint *endpoint,
+						    const struct xd_packet *mirrored,
+						    struct xd_translation *ret_translation)
 {
 	struct xd_address *address = xd_forward_find(packet, endpoint->bridge);
 
+	if (address && endpoint->hairpin & XD_HAIRPIN_SIBLING) {
+		struct xd_verdict verdict = xd_pass();
+
+		if (packet->path == XD_PATH_DIRECT)
+			return xd_detour();
+		if (packet->path == XD_PATH_ERROR)
+			verdict = xd_icmp_sibling(packet, mirrored, endpoint, address,
+						  ret_translation);
+		else if (layer == XD_LAYER_TRANSPORT)
+			verdict = xd_hairpin_sibling(packet, endpoint, address, ret_translation);
+		if (verdict.action != XD_PASS)
+			return verdict;
+	}
+	if (xd_isolate_siblings(packet, endpoint, true))
+		return xd_drop_for(XD_DROP_ICC);
 	/* A bridge does not send a frame back to where it came from. */
 	if (!address || address->ifindex == packet->ifindex)
 		return xd_pass();
@@ -20,39 +42,219 @@ static __always_inline struct xd_verdict to_sibling(const struct xd_packet *pack
 	return (struct xd_verdict){ .action = XD_TO_CONTAINER, .ifindex = address->ifindex };
 }
 
-static __always_inline struct xd_verdict container(const struct xd_packet *packet,
-						   enum xd_layer layer)
+/* To an address of the host, as far as the packet is understood. */
+static __always_inline struct xd_verdict to_host(const struct xd_packet *packet,
+						 enum xd_layer layer,
+						 const struct xd_endpoint *endpoint,
+						 const struct xd_packet *mirrored,
+						 struct xd_translation *ret_translation)
+{
+	if (packet->path != XD_PATH_ERROR)
+		return layer == XD_LAYER_TRANSPORT ?
+			       xd_hairpin_out(packet, endpoint, ret_translation) :
+			       xd_pass();
+	if (!(endpoint->hairpin & XD_HAIRPIN_GATEWAY))
+		return xd_pass();
+	return xd_icmp_gateway(packet, mirrored, endpoint, ret_translation);
+}
+
+/* To where only a route leads. */
+static __always_inline struct xd_verdict to_outside(const struct xd_packet *packet,
+						    enum xd_layer layer,
+						    const struct xd_endpoint *endpoint,
+						    const struct xd_packet *mirrored,
+						    struct xd_translation *ret_translation)
+{
+	bool is_plain = !(endpoint->flags & XD_NETWORK_MASQUERADE);
+	struct xd_port_rev *rev = NULL;
+	struct xd_route route;
+
+	/* The kernel says what became of it, or knows a protocol that nothing here does. */
+	if (packet->ttl <= 1 || layer == XD_LAYER_IPV4)
+		return xd_pass();
+	if (layer == XD_LAYER_TRANSPORT && !(endpoint->flags & XD_NETWORK_ROUTED))
+		rev = xd_publish_rev(packet);
+	switch (xd_route_find(packet, endpoint->bridge, rev ? 0 : XD_FIB_LOOKUP_SRC, &route)) {
+	case XD_ROUTED:
+		break;
+	case XD_ROUTED_LOCAL:
+		return to_host(packet, layer, endpoint, mirrored, ret_translation);
+	case XD_ROUTED_TOO_BIG:
+		/* With DF, the kernel tells the container. */
+		if (packet->is_df || (is_plain && !rev))
+			return xd_pass();
+		return xd_drop_for(XD_DROP_UNTRANSLATED);
+	case XD_ROUTED_ENCAPSULATED:
+		if (is_plain && !rev)
+			return xd_pass();
+		return xd_drop_for(XD_DROP_UNTRANSLATED);
+	case XD_ROUTED_REFUSED:
+		return xd_pass();
+	}
+	/* Back by the bridge: a container routes there. */
+	if (route.fib.ifindex == endpoint->bridge)
+		return xd_pass();
+	if (layer == XD_LAYER_FRAGMENT)
+		return is_plain ? xd_pass() : xd_drop_for(XD_DROP_FRAGMENT);
+	*ret_translation = (struct xd_translation){
+		.to = {
+			.destination = packet->destination,
+			.destination_port = packet->destination_port,
+			.mac_destination = route.fib.dmac,
+			.mac_source = route.fib.smac,
+		},
+		.verdict = route.verdict,
+		.direction = XD_COUNT_OUT,
+	};
+	if (packet->path == XD_PATH_ERROR)
+		return xd_icmp_out(packet, mirrored, endpoint, ret_translation);
+	return rev ? xd_publish_out(packet, rev, ret_translation) :
+		     xd_masquerade_out(packet, endpoint, &route, ret_translation);
+}
+
+/* Routed is only what is addressed to the router: a container may be one for others. */
+static __always_inline struct xd_verdict leave(const struct xd_packet *packet,
+					       enum xd_layer layer,
+					       const struct xd_endpoint *endpoint,
+					       const struct xd_packet *mirrored,
+					       struct xd_translation *ret_translation)
+{
+	__u16 flags;
+
+	if (xd_isolate_siblings(packet, endpoint, false))
+		return xd_drop_for(XD_DROP_ICC);
+	if (!xd_mac_is_equal(packet->eth->h_dest, endpoint->gateway_mac))
+		return xd_pass();
+	if (endpoint->flags & XD_NETWORK_INTERNAL)
+		return xd_drop_for(XD_DROP_ISOLATED);
+	switch (xd_subnet_find(packet->destination, &flags)) {
+	case XD_SUBNET_CONTAINER:
+		return xd_isolate_out(packet, layer, endpoint, flags, ret_translation);
+	case XD_SUBNET_GATEWAY:
+		break;
+	case XD_SUBNET_NONE:
+		/* The direct path comes first and has asked the routes. */
+		if (packet->path != XD_PATH_HAIRPIN)
+			return to_outside(packet, layer, endpoint, mirrored, ret_translation);
+	}
+	return to_host(packet, layer, endpoint, mirrored, ret_translation);
+}
+
+/* What the container has no right to send, or nothing here can read: the bridge's, as far as the
+ * network allows. */
+static __always_inline struct xd_verdict to_bridge(const struct xd_packet *packet,
+						   enum xd_layer layer,
+						   const struct xd_endpoint *endpoint)
+{
+	bool is_ip = layer != XD_LAYER_NONE;
+	__u16 flags;
+
+	if (!packet->eth || packet->eth->h_proto == bpf_htons(ETH_P_ARP))
+		return xd_pass();
+	if (is_ip && endpoint->flags & XD_NETWORK_SOURCE_CHECK)
+		return xd_drop_for(XD_DROP_SPOOFED);
+	if (is_ip && !((packet->destination ^ endpoint->address) & endpoint->mask))
+		return xd_isolate_siblings(packet, endpoint,
+					   packet->destination != endpoint->gateway) ?
+			       xd_drop_for(XD_DROP_ICC) :
+			       xd_pass();
+	/* Neighbour discovery is for groups and has to reach the bridge. */
+	if (xd_isolate_siblings(packet, endpoint, false) &&
+	    (is_ip || !(packet->eth->h_dest[0] & 1)))
+		return xd_drop_for(XD_DROP_ICC);
+	if (!is_ip || !xd_mac_is_equal(packet->eth->h_dest, endpoint->gateway_mac))
+		return xd_pass();
+	if (endpoint->flags & XD_NETWORK_INTERNAL ||
+	    xd_subnet_find(packet->destination, &flags) == XD_SUBNET_CONTAINER)
+		return xd_drop_for(XD_DROP_ISOLATED);
+	return xd_pass();
+}
+
+static __always_inline struct xd_verdict decide_leaving(struct xd_packet *packet,
+							enum xd_layer layer,
+							struct xd_packet *mirrored,
+							struct xd_translation *ret_translation)
 {
 	__u32 ifindex = packet->ifindex;
-	struct xd_endpoint *endpoint;
+	struct xd_endpoint *endpoint = bpf_map_lookup_elem(&xd_endpoint, &ifindex);
 
-	if (layer == XD_LAYER_NONE)
-		return xd_pass();
-	endpoint = bpf_map_lookup_elem(&xd_endpoint, &ifindex);
 	if (!endpoint)
 		return xd_pass();
-
+	if (layer == XD_LAYER_NONE)
+		return to_bridge(packet, layer, endpoint);
 	if (packet->source == endpoint->gateway || xd_is_loopback(packet->source))
 		return xd_drop_for(XD_DROP_SPOOFED);
-	/* Somebody else's address gains nothing here that the bridge would not give it. */
 	if (packet->source != endpoint->address ||
 	    !xd_mac_is_equal(packet->eth->h_source, endpoint->mac))
-		return xd_pass();
+		return to_bridge(packet, layer, endpoint);
+	if (layer == XD_LAYER_FRAGMENT && xd_fragment_find(packet))
+		layer = XD_LAYER_TRANSPORT;
+	if (packet->path == XD_PATH_ERROR && !xd_icmp_mirror(packet, mirrored))
+		return to_bridge(packet, layer, endpoint);
+	if ((packet->destination ^ endpoint->address) & endpoint->mask)
+		return leave(packet, layer, endpoint, mirrored, ret_translation);
+	if (packet->destination == endpoint->gateway)
+		return to_host(packet, layer, endpoint, mirrored, ret_translation);
+	return to_sibling(packet, layer, endpoint, mirrored, ret_translation);
+}
 
-	if (!((packet->destination ^ endpoint->address) & endpoint->mask))
-		return to_sibling(packet, endpoint);
-	/* Routed is only what is addressed to the router: a container may be one for others. */
-	if (layer == XD_LAYER_TRANSPORT &&
-	    xd_mac_is_equal(packet->eth->h_dest, endpoint->gateway_mac))
-		return xd_publish_out(packet, endpoint);
-	return xd_pass();
+static __always_inline struct xd_verdict container(struct xd_packet *packet, enum xd_layer layer)
+{
+	struct xd_translation translation = {};
+	struct xd_packet mirrored = {};
+	struct xd_verdict verdict;
+
+	if ((packet->path == XD_PATH_ERROR) != (layer == XD_LAYER_ERROR))
+		return xd_detour();
+	verdict = decide_leaving(packet, layer, &mirrored, &translation);
+	if (verdict.action != XD_TRANSLATE)
+		return verdict;
+	return packet->path == XD_PATH_ERROR ? xd_icmp_do(packet, &mirrored, &translation) :
+					       xd_translate_do(packet, &translation);
+}
+
+static __always_inline int container_tc(struct __sk_buff *skb, enum xd_path path)
+{
+	struct xd_packet packet;
+	enum xd_layer layer = xd_packet_parse_tc(skb, path, &packet);
+
+	return xd_verdict_tc(skb, container(&packet, layer));
+}
+
+static __noinline int direct_tc(struct __sk_buff *skb)
+{
+	return container_tc(skb, XD_PATH_DIRECT);
+}
+
+static __noinline int hairpin_tc(struct __sk_buff *skb)
+{
+	return container_tc(skb, XD_PATH_HAIRPIN);
+}
+
+static __noinline int error_tc(struct __sk_buff *skb)
+{
+	return container_tc(skb, XD_PATH_ERROR);
 }
 
 SEC("tc")
 int xd_container_tc(struct __sk_buff *skb)
 {
-	struct xd_packet packet;
-	enum xd_layer layer = xd_packet_parse_tc(skb, &packet);
+	int verdict = direct_tc(skb);
+	bool is_direct = verdict != XD_ACT_DETOUR;
 
-	return xd_verdict_tc(skb, container(&packet, layer));
+	if (!is_direct)
+		verdict = hairpin_tc(skb);
+	if (verdict == XD_ACT_DETOUR)
+		return error_tc(skb);
+	if (verdict != XD_ACT_OPEN)
+		return verdict;
+	switch (xd_snat_open(skb)) {
+	case XD_SNAT_OPENED:
+		return is_direct ? direct_tc(skb) : hairpin_tc(skb);
+	case XD_SNAT_NO_PORT:
+		return xd_verdict_tc(skb, xd_drop_for(XD_DROP_NO_PORT));
+	case XD_SNAT_FULL:
+		return xd_verdict_tc(skb, xd_drop_for(XD_DROP_FLOW_FULL));
+	}
+	return TC_ACT_UNSPEC;
 }

@@ -19,7 +19,7 @@ static __always_inline __u32 xd_csum_gain4(__be32 from, __be32 to)
 /* The checksum field after the gain. */
 static __always_inline __sum16 xd_csum_apply(__sum16 field, __u32 gain)
 {
-	__u32 sum = (__u16)~field + gain;
+	__u32 sum = (__u16)~field + gain; /* of at most 20 words: two folds are enough */
 
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);

@@ -59,8 +59,11 @@ static __always_inline bool is_over(const struct xd_exception *row, __u8 protoco
 
 	/* Signed: another CPU may have seen a packet of the flow after `now`. */
 	if ((__s64)(now - row->seen_ns) >= (__s64)XD_EXCEPTION_IDLE_NS ||
-	    row->owner != (__u16)port->ifindex)
+	    (row->owner && row->owner != (__u16)port->ifindex))
 		return true;
+	/* A flow to the container's own address has no mapping to lose. */
+	if (row->address == port->address)
+		return false;
 	mapping = bpf_map_lookup_elem(&xd_port, &key);
 	if (!mapping) {
 		key.address = 0;
@@ -92,10 +95,17 @@ static __always_inline bool raise_flags(const struct xd_packet *packet, const st
 	return true;
 }
 
-/* Before an inbound packet is translated to port. is_canonical: it uses the canonical mapping. */
+/* How replies of a flow find their way. */
+enum xd_exception_way {
+	XD_BY_MAPPING, /* it uses the canonical mapping: without the row */
+	XD_BY_ROW, /* by the row, which flags of the mapping's rows tell to look for */
+	XD_BY_SIBLING, /* by the row, which the endpoint's XD_HAIRPIN_SIBLING tells to look for */
+};
+
+/* Before an inbound packet is translated to port. */
 static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *packet,
 						       const struct xd_port *port,
-						       bool is_canonical)
+						       enum xd_exception_way way)
 {
 	struct xd_exception_key key = {
 		.container_address = port->address,
@@ -111,7 +121,7 @@ static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *p
 		.owner = port->ifindex,
 	};
 	/* A wildcard mapping that was removed and made anew lost them, its flows go on. */
-	bool has_flags = is_canonical || port->flags & XD_PORT_EXCEPTION ||
+	bool has_flags = way != XD_BY_ROW || port->flags & XD_PORT_EXCEPTION ||
 			 !(port->flags & XD_PORT_CANONICAL);
 	__u64 now = bpf_ktime_get_coarse_ns();
 	int r;
@@ -126,17 +136,58 @@ static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *p
 		if (has_flags && (__s64)(now - row->seen_ns) < (__s64)XD_EXCEPTION_REFRESH_NS)
 			return XD_NOTED;
 		row->seen_ns = now;
-		return is_canonical || raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
+		return way != XD_BY_ROW || raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
 	}
 	fresh.seen_ns = now;
 	r = bpf_map_update_elem(&xd_exception, &key, &fresh, BPF_NOEXIST);
 	/* Replies find their way without the row. */
-	if (is_canonical)
+	if (way == XD_BY_MAPPING)
 		return XD_NOTED;
 	/* -EEXIST: the same flow on another CPU, or a second one, which the next packet settles. */
 	if (r && r != -EEXIST)
 		return XD_NOTED_NOT;
-	return raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
+	return way == XD_BY_SIBLING || raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
+}
+
+/* Before a packet from outside goes to a container's own address as it is, where a network allows
+ * that: its replies must not be translated. Whose the address is, no row here says: owner 0.
+ * False: another flow has the row, or there is no room. */
+static __always_inline bool xd_exception_note_direct(const struct xd_packet *packet)
+{
+	struct xd_exception_key key = {
+		.container_address = packet->destination,
+		.client_address = packet->source,
+		.container_port = packet->destination_port,
+		.client_port = packet->source_port,
+		.protocol = packet->protocol,
+	};
+	struct xd_port_rev_key rev_key = {
+		.address = packet->destination,
+		.port = packet->destination_port,
+		.protocol = packet->protocol,
+	};
+	struct xd_exception *row = bpf_map_lookup_elem(&xd_exception, &key);
+	struct xd_exception fresh = {
+		.address = packet->destination,
+		.port = packet->destination_port,
+		.seen_ns = bpf_ktime_get_coarse_ns(),
+	};
+	struct xd_port_rev *rev;
+
+	if (row) {
+		__s64 idle_ns = fresh.seen_ns - row->seen_ns;
+
+		if (row->address != fresh.address || row->port != fresh.port) {
+			if (idle_ns < (__s64)XD_EXCEPTION_IDLE_NS)
+				return false;
+		} else if (idle_ns < XD_EXCEPTION_REFRESH_NS) {
+			return true;
+		}
+	}
+	rev = bpf_map_lookup_elem(&xd_port_rev, &rev_key);
+	if (rev)
+		rev->flags |= XD_PORT_REV_EXCEPTION;
+	return !bpf_map_update_elem(&xd_exception, &key, &fresh, BPF_ANY);
 }
 
 /* The address:port that the client of this reply used, or NULL for the canonical one. */

@@ -20,21 +20,22 @@
 /* Class E: nobody's address, so only a default route leads there. */
 #define XD_ADDRESS_OF_NOBODY bpf_htonl(0xf0000001)
 
-static __always_inline int fib_result(const struct xd_packet *packet, __be32 destination)
+/* Apart, since it is rare and its stack would be in the way of all others. */
+static __noinline int fib_result(void *ctx, __u32 ifindex, __be32 source, __be32 destination)
 {
 	struct bpf_fib_lookup fib = {
 		.family = AF_INET,
-		.ipv4_src = packet->source,
+		.ipv4_src = source,
 		.ipv4_dst = destination,
-		.ifindex = packet->ifindex,
+		.ifindex = ifindex,
 	};
 
-	return bpf_fib_lookup(packet->ctx, &fib, sizeof(fib), 0);
+	return bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 }
 
-static __always_inline bool fib_has_default_route(const struct xd_packet *packet)
+static __always_inline bool fib_has_default_route(const struct xd_packet *packet, __u32 ifindex)
 {
-	int result = fib_result(packet, XD_ADDRESS_OF_NOBODY);
+	int result = fib_result(packet->ctx, ifindex, packet->source, XD_ADDRESS_OF_NOBODY);
 
 	return result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH ||
 	       result == BPF_FIB_LKUP_RET_FRAG_NEEDED;
@@ -52,10 +53,11 @@ static __always_inline bool xd_local_is_known(__be32 address)
 	return local && local->proved;
 }
 
-/* True if the packet's destination is an address of the host. */
-static __always_inline bool xd_local_has(const struct xd_packet *packet)
+/* True if the address is one of the host. ifindex: the device whose routes count, where the packet
+ * arrived or the bridge of the container. */
+static __always_inline bool xd_local_has(const struct xd_packet *packet, __u32 ifindex,
+					 __be32 address)
 {
-	__be32 address = packet->destination;
 	__u64 now = bpf_jiffies64();
 	struct xd_local *local = NULL;
 	__u64 *proved = NULL;
@@ -70,13 +72,14 @@ static __always_inline bool xd_local_has(const struct xd_packet *packet)
 	if (proved && now - *proved < XD_LOCAL_TTL)
 		return true;
 
-	if (fib_result(packet, address) != BPF_FIB_LKUP_RET_NOT_FWDED)
+	if (fib_result(packet->ctx, ifindex, packet->source, address) !=
+	    BPF_FIB_LKUP_RET_NOT_FWDED)
 		return false;
 	if (proved) {
 		*proved = now;
 		return true;
 	}
-	if (!fib_has_default_route(packet))
+	if (!fib_has_default_route(packet, ifindex))
 		return false;
 	bpf_map_update_elem(&xd_local, &address, &(struct xd_local){ .proved = now }, BPF_ANY);
 	return true;

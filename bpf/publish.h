@@ -9,13 +9,12 @@
 #ifndef XD_BPF_PUBLISH_H
 #define XD_BPF_PUBLISH_H
 
-#include "bpf/count.h"
 #include "bpf/exception.h"
 #include "bpf/local.h"
 #include "bpf/maps.h"
 #include "bpf/packet.h"
-#include "bpf/rewrite.h"
-#include "bpf/subnet.h"
+#include "bpf/route.h"
+#include "bpf/translate.h"
 #include "bpf/verdict.h"
 
 /* What an inbound packet hit. */
@@ -25,8 +24,9 @@ struct xd_published {
 };
 
 /* A port is published for all addresses or for some, never for both: the order of the two
- * lookups changes the cost alone. Clients use the default address of a wildcard as a rule. */
-static __always_inline bool xd_publish_find(const struct xd_packet *packet,
+ * lookups changes the cost alone. Clients use the default address of a wildcard as a rule.
+ * local_by: the ifindex of xd_local_has(). */
+static __always_inline bool xd_publish_find(const struct xd_packet *packet, __u32 local_by,
 					    struct xd_published *published)
 {
 	bool is_default = packet->destination == xd_host.address;
@@ -43,7 +43,9 @@ static __always_inline bool xd_publish_find(const struct xd_packet *packet,
 		if (!port)
 			return false;
 	}
-	if (!key.address && !xd_local_has(packet))
+	if (port->flags & XD_PORT_ROUTED)
+		return false;
+	if (!key.address && !xd_local_has(packet, local_by, packet->destination))
 		return false;
 	published->port = port;
 	published->is_canonical = port->flags & XD_PORT_CANONICAL && (key.address || is_default);
@@ -52,16 +54,10 @@ static __always_inline bool xd_publish_find(const struct xd_packet *packet,
 
 /* Uplink to container. */
 static __always_inline struct xd_verdict xd_publish_in(const struct xd_packet *packet,
-						       const struct xd_published *published)
+						       const struct xd_published *published,
+						       struct xd_translation *ret_translation)
 {
 	struct xd_port *port = published->port;
-	struct xd_rewrite to = {
-		.end = XD_END_DESTINATION,
-		.address = port->address,
-		.port = port->port,
-		.mac_destination = port->mac,
-		.mac_source = port->gateway_mac,
-	};
 
 	/* The host would answer as the owner of the address, by a reset of the flow. */
 	if (packet->ttl <= 1)
@@ -75,7 +71,8 @@ static __always_inline struct xd_verdict xd_publish_in(const struct xd_packet *p
 		return xd_pass();
 
 	if (!published->is_canonical || port->flags & XD_PORT_EXCEPTION) {
-		switch (xd_exception_note(packet, port, published->is_canonical)) {
+		switch (xd_exception_note(packet, port,
+					  published->is_canonical ? XD_BY_MAPPING : XD_BY_ROW)) {
 		case XD_NOTED:
 			break;
 		case XD_NOTED_CONFLICT:
@@ -84,112 +81,63 @@ static __always_inline struct xd_verdict xd_publish_in(const struct xd_packet *p
 			return xd_drop_for(XD_DROP_EXCEPTION_FULL);
 		}
 	}
-
-	switch (xd_rewrite(packet, &to)) {
-	case XD_REWRITTEN:
-		break;
-	case XD_REWRITTEN_NOT:
-		return xd_pass();
-	case XD_REWRITTEN_HALF:
-		return xd_drop_for(XD_DROP_REWRITE);
-	}
-	xd_count_packet(packet, port->counter, XD_COUNT_IN);
-	return (struct xd_verdict){ .action = XD_TO_CONTAINER, .ifindex = port->ifindex };
+	*ret_translation = (struct xd_translation){
+		.to = {
+			.source = packet->source,
+			.destination = port->address,
+			.source_port = packet->source_port,
+			.destination_port = port->port,
+			.mac_destination = port->mac,
+			.mac_source = port->gateway_mac,
+		},
+		.verdict = { .action = XD_TO_CONTAINER, .ifindex = port->ifindex },
+		.counter = port->counter,
+		.direction = XD_COUNT_IN,
+	};
+	return xd_translate();
 }
 
-/* Container to outside. The route is asked before a byte is changed, and with the container's
- * own address as the source, as the kernel does for the reply of a DNATed flow. */
-static __always_inline struct xd_verdict xd_publish_out(const struct xd_packet *packet,
-							const struct xd_endpoint *endpoint)
+/* The mapping that a packet of a container may be a reply of. */
+static __always_inline struct xd_port_rev *xd_publish_rev(const struct xd_packet *packet)
 {
 	struct xd_port_rev_key key = {
 		.address = packet->source,
 		.port = packet->source_port,
 		.protocol = packet->protocol,
 	};
-	struct xd_port_rev *rev = bpf_map_lookup_elem(&xd_port_rev, &key);
-	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
-		.l4_protocol = packet->protocol,
-		.sport = packet->source_port,
-		.dport = packet->destination_port,
-		.tot_len = packet->mtu_length,
-		.tos = packet->ip->tos,
-		.ifindex = endpoint->bridge,
-		.ipv4_src = packet->source,
-		.ipv4_dst = packet->destination,
-	};
-	struct xd_rewrite to = {
-		.end = XD_END_SOURCE,
-		.mac_destination = fib.dmac,
-		.mac_source = fib.smac,
-	};
-	struct xd_verdict verdict = {};
-	int result;
 
-	/* Bridges do not reach each other by this way, and the kernel tells of a TTL. */
-	if (!rev || packet->ttl <= 1 || xd_subnet_role(packet->destination) != XD_SUBNET_NONE)
-		return xd_pass();
+	return bpf_map_lookup_elem(&xd_port_rev, &key);
+}
 
-	to.address = rev->address ? rev->address : xd_host.address;
-	to.port = rev->port;
+/* The host's side of a flow to a published port, as its client knows it. 0: none that is known. */
+static __always_inline __be32 xd_publish_side(const struct xd_packet *packet,
+					      const struct xd_port_rev *rev, __be16 *ret_port)
+{
 	if (rev->flags & XD_PORT_REV_EXCEPTION) {
 		struct xd_exception *exception = xd_exception_find(packet);
 
 		if (exception) {
-			to.address = exception->address;
-			to.port = exception->port;
+			*ret_port = exception->port;
+			return exception->address;
 		}
 	}
-	if (!to.address)
-		return xd_pass();
+	*ret_port = rev->port;
+	return rev->address ? rev->address : xd_host.address;
+}
 
-	result = bpf_fib_lookup(packet->ctx, &fib, sizeof(fib), 0);
-	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
-		/* A path MTU that the host has learned counts here, but not where the kernel
-		 * forwards (ip_forward_use_pmtu): ask again for the device's alone. */
-		fib.tot_len = 0;
-		fib.tos = packet->ip->tos;
-		fib.ifindex = endpoint->bridge;
-		result = bpf_fib_lookup(packet->ctx, &fib, sizeof(fib), 0);
-		if ((result == BPF_FIB_LKUP_RET_SUCCESS ||
-		     result == BPF_FIB_LKUP_RET_NO_NEIGH) &&
-		    packet->mtu_length > fib.mtu_result)
-			result = BPF_FIB_LKUP_RET_FRAG_NEEDED;
-	}
-	switch (result) {
-	case BPF_FIB_LKUP_RET_SUCCESS:
-		verdict.action = XD_TO_LINK;
-		break;
-	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		verdict.action = XD_TO_NEIGHBOUR;
-		verdict.family = fib.family;
-		__builtin_memcpy(verdict.next_hop, fib.ipv6_dst, sizeof(verdict.next_hop));
-		break;
-	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		/* With DF, the kernel tells the container. */
-		if (packet->is_df)
-			return xd_pass();
-		return xd_drop_for(XD_DROP_UNTRANSLATED);
-	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
-		return xd_drop_for(XD_DROP_UNTRANSLATED);
-	default:
-		/* To the host itself, or nowhere: the kernel delivers or says so, and the
-		 * container's own address is right for either. */
-		return xd_pass();
-	}
-	verdict.ifindex = fib.ifindex;
+/* Container to outside: the source that the client knows, by a route that was found. */
+static __always_inline struct xd_verdict xd_publish_out(const struct xd_packet *packet,
+							const struct xd_port_rev *rev,
+							struct xd_translation *translation)
+{
+	struct xd_rewrite *to = &translation->to;
 
-	switch (xd_rewrite(packet, &to)) {
-	case XD_REWRITTEN:
-		break;
-	case XD_REWRITTEN_NOT:
+	to->source = xd_publish_side(packet, rev, &to->source_port);
+	/* Also a client that addresses the container itself, where that is allowed. */
+	if (!to->source || to->source == packet->source)
 		return xd_pass();
-	case XD_REWRITTEN_HALF:
-		return xd_drop_for(XD_DROP_REWRITE);
-	}
-	xd_count_packet(packet, rev->counter, XD_COUNT_OUT);
-	return verdict;
+	translation->counter = rev->counter;
+	return xd_translate();
 }
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Translating one end of a packet: address, port, both MAC addresses, TTL, checksums.
+/* Translating a packet: addresses, ports, both MAC addresses, TTL, checksums.
  *
  * At XDP the bytes are all there is. At TC, the transport checksum may be complete in the bytes,
  * be summed by the device later (CHECKSUM_PARTIAL), or be repeated in the skb (CHECKSUM_COMPLETE):
  * ip_summed tells, and for the last two the kernel's helper does it, before anything else. The
  * IPv4 header is written directly, which no ip_summed minds: its own checksum cancels every change
- * in it. */
+ * in it; so is ICMP, which has no pseudo header. SCTP has none either and a CRC32c, which nothing
+ * here can update, so its ports never change (RFC 9260, appendix A). */
 #ifndef XD_BPF_REWRITE_H
 #define XD_BPF_REWRITE_H
 
@@ -24,15 +25,12 @@ struct sk_buff___xd {
 
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
 
-enum xd_end {
-	XD_END_SOURCE,
-	XD_END_DESTINATION,
-};
-
+/* What a packet becomes. An end that stays is given as it is. */
 struct xd_rewrite {
-	enum xd_end end; /* which end becomes address:port */
-	__be16 port;
-	__be32 address;
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
 	const __u8 *mac_destination;
 	const __u8 *mac_source;
 };
@@ -63,41 +61,63 @@ static __always_inline bool is_plain(const struct xd_packet *packet)
 	return BPF_CORE_READ_BITFIELD(skb, ip_summed) < CHECKSUM_COMPLETE;
 }
 
+/* What lies behind the IPv4 header, as far as a rewrite minds. */
+enum xd_transport {
+	XD_TRANSPORT_SUMMED, /* TCP, UDP: ports, and a checksum that covers the addresses */
+	XD_TRANSPORT_ECHO, /* an identifier, and a checksum that does not */
+	XD_TRANSPORT_FIXED, /* SCTP, and later fragments: nothing that may change */
+};
+
+static __always_inline enum xd_transport transport(const struct xd_packet *packet)
+{
+	if (packet->is_later || packet->protocol == IPPROTO_SCTP)
+		return XD_TRANSPORT_FIXED;
+	return packet->protocol == IPPROTO_ICMP ? XD_TRANSPORT_ECHO : XD_TRANSPORT_SUMMED;
+}
+
 /* inet_proto_csum_replace4() and 2(): an address is part of the pseudo header, a port is not;
- * a UDP checksum of 0 stays, and one that becomes 0 is mangled. */
+ * a UDP checksum of 0 stays, and one that becomes 0 is mangled. The first failure changes
+ * nothing, a later one leaves half a translation. */
 static __always_inline enum xd_rewritten checksum_tc(struct __sk_buff *skb,
 						     const struct xd_packet *packet,
-						     __be32 address_from, __be32 address_to,
-						     __be16 port_from, __be16 port_to)
+						     const struct xd_rewrite *to)
 {
 	__u64 flags = packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	__u32 offset = checksum_offset(packet);
+	bool is_begun = false;
 
-	if (bpf_l4_csum_replace(skb, offset, address_from, address_to,
-				sizeof(__be32) | BPF_F_PSEUDO_HDR | flags))
-		return XD_REWRITTEN_NOT;
-	if (port_from != port_to && bpf_l4_csum_replace(skb, offset, port_from, port_to,
-							sizeof(__be16) | flags))
-		return XD_REWRITTEN_HALF;
+#define REPLACE(member, more)                                                                     \
+	if (packet->member != to->member) {                                                       \
+		if (bpf_l4_csum_replace(skb, offset, packet->member, to->member,                  \
+					sizeof(to->member) | (more) | flags))                     \
+			return is_begun ? XD_REWRITTEN_HALF : XD_REWRITTEN_NOT;                   \
+		is_begun = true;                                                                  \
+	}
+	REPLACE(source, BPF_F_PSEUDO_HDR)
+	REPLACE(destination, BPF_F_PSEUDO_HDR)
+	REPLACE(source_port, 0)
+	REPLACE(destination_port, 0)
+#undef REPLACE
 	return XD_REWRITTEN;
 }
 
 static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *packet,
 						    const struct xd_rewrite *to)
 {
-	bool is_source = to->end == XD_END_SOURCE;
-	__be32 address = is_source ? packet->source : packet->destination;
-	__be16 port = is_source ? packet->source_port : packet->destination_port;
+	enum xd_transport kind = transport(packet);
+	__u32 gain = xd_csum_gain4(packet->source, to->source) +
+		     xd_csum_gain4(packet->destination, to->destination);
+	__u32 port_gain = xd_csum_gain2(packet->source_port, to->source_port) +
+			  xd_csum_gain2(packet->destination_port, to->destination_port);
+	bool plain = kind != XD_TRANSPORT_SUMMED || is_plain(packet);
 	void *data, *data_end;
+	struct icmphdr *icmp;
 	struct ethhdr *eth;
 	struct udphdr *ports;
 	struct iphdr *ip;
-	__u32 gain = xd_csum_gain4(address, to->address);
-	bool plain = is_plain(packet);
 
 	if (!plain) {
-		enum xd_rewritten result = checksum_tc(packet->ctx, packet, address, to->address,
-						       port, to->port);
+		enum xd_rewritten result = checksum_tc(packet->ctx, packet, to);
 
 		if (result != XD_REWRITTEN)
 			return result;
@@ -116,27 +136,32 @@ static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *pack
 	eth = data;
 	ip = data + XD_IP_OFFSET;
 	ports = data + XD_TRANSPORT_OFFSET;
-	if ((void *)(ports + 1) > data_end)
+	icmp = data + XD_TRANSPORT_OFFSET;
+	if ((void *)(ip + 1) > data_end)
+		return plain ? XD_REWRITTEN_NOT : XD_REWRITTEN_HALF;
+	if (kind != XD_TRANSPORT_FIXED && (void *)(ports + 1) > data_end)
 		return plain ? XD_REWRITTEN_NOT : XD_REWRITTEN_HALF;
 
-	if (plain) {
-		void *field = data + checksum_offset(packet);
+	if (kind == XD_TRANSPORT_SUMMED) {
+		if (plain) {
+			void *field = data + checksum_offset(packet);
 
-		if (field + sizeof(__sum16) > data_end)
-			return XD_REWRITTEN_NOT;
-		*(__sum16 *)field = xd_csum_apply_transport(*(__sum16 *)field, packet->protocol,
-							    gain + xd_csum_gain2(port, to->port));
+			if (field + sizeof(__sum16) > data_end)
+				return XD_REWRITTEN_NOT;
+			*(__sum16 *)field = xd_csum_apply_transport(
+				*(__sum16 *)field, packet->protocol, gain + port_gain);
+		}
+		ports->source = to->source_port;
+		ports->dest = to->destination_port;
+	} else if (kind == XD_TRANSPORT_ECHO) {
+		icmp->checksum = xd_csum_apply(icmp->checksum, port_gain);
+		icmp->un.echo.id = packet->is_echo_reply ? to->destination_port : to->source_port;
 	}
 
 	xd_mac_copy(eth->h_dest, to->mac_destination);
 	xd_mac_copy(eth->h_source, to->mac_source);
-	if (is_source) {
-		ip->saddr = to->address;
-		ports->source = to->port;
-	} else {
-		ip->daddr = to->address;
-		ports->dest = to->port;
-	}
+	ip->saddr = to->source;
+	ip->daddr = to->destination;
 	/* TTL is the high byte of its 16-bit word. */
 	ip->check = xd_csum_apply(ip->check, gain + xd_csum_gain2(bpf_htons(0x0100), 0));
 	ip->ttl = packet->ttl - 1;

@@ -44,7 +44,8 @@ static __always_inline struct xd_port *xd_sockaddr_port(struct bpf_sock_addr *ct
 	struct xd_port_key key = { .address = address, .port = port, .protocol = ctx->protocol };
 	struct xd_port *row = bpf_map_lookup_elem(&xd_port, &key);
 
-	if (row && !bpf_map_lookup_elem(&xd_device, &row->ifindex))
+	if (row && (row->flags & XD_PORT_ROUTED ||
+		    !bpf_map_lookup_elem(&xd_device, &row->ifindex)))
 		return NULL;
 	return row;
 }

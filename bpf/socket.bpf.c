@@ -12,8 +12,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/bind.h"
 #include "bpf/peer.h"
-#include "bpf/reserved.h"
 
 /* From errno.h */
 #define EADDRINUSE 98
@@ -55,7 +55,7 @@ static __always_inline int tell_peer(struct bpf_sock_addr *ctx, bool is_ipv6)
 
 static __always_inline int bind(struct bpf_sock_addr *ctx, __be32 address)
 {
-	if (!ctx->user_port || !xd_sockaddr_is_ours(ctx) || !xd_reserved_has(ctx, address))
+	if (!ctx->user_port || !xd_sockaddr_is_ours(ctx) || !xd_bind_is_published(ctx, address))
 		return 1;
 	bpf_set_retval(-EADDRINUSE);
 	return 0;

@@ -1,17 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Ingress of an uplink: what the outside sends to published ports, and what it must not send. */
+/* Ingress of an uplink: what the outside sends to published ports and answers to containers, and
+ * what it must not send. */
 #include "vmlinux/vmlinux.h"
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/icmp.h"
+#include "bpf/isolate.h"
+#include "bpf/masquerade.h"
 #include "bpf/publish.h"
 #include "bpf/subnet.h"
 
-static __always_inline struct xd_verdict uplink(const struct xd_packet *packet,
-						enum xd_layer layer)
+/* A port is published or a flow's, seldom both: published first, since it costs a bit to know. */
+static __always_inline struct xd_verdict to_port(const struct xd_packet *packet,
+						 struct xd_translation *ret_translation)
 {
 	struct xd_published published;
+	bool is_published = xd_reserved_has(packet->destination_port, XD_RESERVED_PUBLISHED) &&
+			    xd_publish_find(packet, packet->ifindex, &published);
+
+	/* A flow that had the port before it was published keeps it. */
+	if (!is_published || published.port->flags & XD_PORT_MASQUERADED) {
+		struct xd_verdict verdict = xd_masquerade_in(packet, ret_translation);
+
+		if (!is_published || verdict.action != XD_PASS)
+			return verdict;
+	}
+	return xd_publish_in(packet, &published, ret_translation);
+}
+
+static __always_inline struct xd_verdict decide(struct xd_packet *packet, enum xd_layer layer,
+						struct xd_packet *mirrored,
+						struct xd_translation *ret_translation)
+{
+	enum xd_subnet_role role;
+	__u16 flags;
 
 	if (layer == XD_LAYER_NONE)
 		return xd_pass();
@@ -19,23 +43,57 @@ static __always_inline struct xd_verdict uplink(const struct xd_packet *packet,
 	    packet->source == packet->destination ||
 	    xd_subnet_role(packet->source) != XD_SUBNET_NONE)
 		return xd_drop_for(XD_DROP_MARTIAN);
-	if (xd_subnet_role(packet->destination) == XD_SUBNET_CONTAINER)
-		return xd_drop_for(XD_DROP_DIRECT_ROUTED);
-	if (layer == XD_LAYER_TRANSPORT && xd_publish_find(packet, &published))
-		return xd_publish_in(packet, &published);
-	return xd_pass();
+	if (layer == XD_LAYER_FRAGMENT && xd_fragment_find(packet))
+		layer = XD_LAYER_TRANSPORT;
+	role = xd_subnet_find(packet->destination, &flags);
+	if (role == XD_SUBNET_CONTAINER)
+		return xd_isolate_in(packet, layer, flags);
+	if (layer == XD_LAYER_ERROR)
+		return xd_icmp_mirror(packet, mirrored) ?
+			       xd_icmp_in(packet, mirrored, ret_translation) :
+			       xd_pass();
+	return layer == XD_LAYER_TRANSPORT ? to_port(packet, ret_translation) : xd_pass();
 }
 
-SEC("tc")
-int xd_uplink_tc(struct __sk_buff *skb)
+static __always_inline struct xd_verdict uplink(struct xd_packet *packet, enum xd_layer layer)
+{
+	struct xd_translation translation = {};
+	struct xd_packet mirrored = {};
+	struct xd_verdict verdict;
+
+	/* ICMP errors are another function's, which says no more than that to all others. */
+	if ((packet->path == XD_PATH_ERROR) != (layer == XD_LAYER_ERROR))
+		return xd_detour();
+	verdict = decide(packet, layer, &mirrored, &translation);
+	if (verdict.action != XD_TRANSLATE)
+		return verdict;
+	return packet->path == XD_PATH_ERROR ? xd_icmp_do(packet, &mirrored, &translation) :
+					       xd_translate_do(packet, &translation);
+}
+
+static __always_inline int uplink_tc(struct __sk_buff *skb, enum xd_path path)
 {
 	enum xd_layer layer = XD_LAYER_NONE;
 	struct xd_packet packet;
 
 	/* Broadcasts, and other hosts' frames that a promiscuous interface sees, are not ours. */
-	if (skb->pkt_type == PACKET_HOST)
-		layer = xd_packet_parse_tc(skb, &packet);
+	if (skb->pkt_type != PACKET_HOST)
+		return TC_ACT_UNSPEC;
+	layer = xd_packet_parse_tc(skb, path, &packet);
 	return xd_verdict_tc(skb, uplink(&packet, layer));
+}
+
+static __noinline int uplink_error_tc(struct __sk_buff *skb)
+{
+	return uplink_tc(skb, XD_PATH_ERROR);
+}
+
+SEC("tc")
+int xd_uplink_tc(struct __sk_buff *skb)
+{
+	int verdict = uplink_tc(skb, XD_PATH_DIRECT);
+
+	return verdict == XD_ACT_DETOUR ? uplink_error_tc(skb) : verdict;
 }
 
 /* The same test for XDP, where nobody has compared the address with the interface's before. */
@@ -52,13 +110,25 @@ static __always_inline bool is_for_host(const struct xd_packet *packet)
 	return false;
 }
 
+static __always_inline int uplink_xdp(struct xdp_md *xdp, enum xd_path path)
+{
+	struct xd_packet packet;
+	enum xd_layer layer = xd_packet_parse_xdp(xdp, path, &packet);
+
+	if (layer == XD_LAYER_NONE || !is_for_host(&packet))
+		return XDP_PASS;
+	return xd_verdict_xdp(uplink(&packet, layer));
+}
+
+static __noinline int uplink_error_xdp(struct xdp_md *xdp)
+{
+	return uplink_xdp(xdp, XD_PATH_ERROR);
+}
+
 SEC("xdp")
 int xd_uplink_xdp(struct xdp_md *xdp)
 {
-	struct xd_packet packet;
-	enum xd_layer layer = xd_packet_parse_xdp(xdp, &packet);
+	int verdict = uplink_xdp(xdp, XD_PATH_DIRECT);
 
-	if (layer != XD_LAYER_NONE && !is_for_host(&packet))
-		layer = XD_LAYER_NONE;
-	return xd_verdict_xdp(uplink(&packet, layer));
+	return verdict == XD_ACT_DETOUR ? uplink_error_xdp(xdp) : verdict;
 }

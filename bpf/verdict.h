@@ -10,12 +10,19 @@
 #define TC_ACT_UNSPEC (-1)
 #define TC_ACT_SHOT 2
 
+/* From one function of a program to another; no hook ever sees them. */
+#define XD_ACT_DETOUR 1000
+#define XD_ACT_OPEN 1001
+
 enum xd_action {
 	XD_PASS, /* not ours, or not to be finished here: not one byte was changed */
 	XD_DROP,
 	XD_TO_CONTAINER, /* straight to the peer of the veth host end `ifindex` */
 	XD_TO_LINK, /* out of `ifindex`, with the MAC addresses that the frame has */
 	XD_TO_NEIGHBOUR, /* out of `ifindex` to the next hop, whose MAC address the kernel asks for */
+	XD_TRANSLATE, /* as struct xd_translation says */
+	XD_DETOUR, /* another path decides */
+	XD_OPEN, /* after the flow of xd_opening has got its rows, the same path decides again */
 };
 
 struct xd_verdict {
@@ -28,6 +35,21 @@ struct xd_verdict {
 static __always_inline struct xd_verdict xd_pass(void)
 {
 	return (struct xd_verdict){ .action = XD_PASS };
+}
+
+static __always_inline struct xd_verdict xd_translate(void)
+{
+	return (struct xd_verdict){ .action = XD_TRANSLATE };
+}
+
+static __always_inline struct xd_verdict xd_detour(void)
+{
+	return (struct xd_verdict){ .action = XD_DETOUR };
+}
+
+static __always_inline struct xd_verdict xd_open(void)
+{
+	return (struct xd_verdict){ .action = XD_OPEN };
 }
 
 static __always_inline struct xd_verdict xd_drop_for(enum xd_drop_reason reason)
@@ -71,6 +93,11 @@ static __always_inline int xd_verdict_tc(struct __sk_buff *skb, struct xd_verdic
 		return bpf_redirect_neigh(verdict.ifindex, &neighbour, sizeof(neighbour), 0);
 	case XD_DROP:
 		return TC_ACT_SHOT;
+	case XD_DETOUR:
+		return XD_ACT_DETOUR;
+	case XD_OPEN:
+		return XD_ACT_OPEN;
+	case XD_TRANSLATE: /* was done */
 	case XD_PASS:
 		break;
 	}
@@ -85,6 +112,10 @@ static __always_inline int xd_verdict_xdp(struct xd_verdict verdict)
 		return XDP_REDIRECT;
 	case XD_DROP:
 		return XDP_DROP;
+	case XD_DETOUR:
+		return XD_ACT_DETOUR;
+	case XD_OPEN:
+		return XD_ACT_OPEN;
 	default: /* inbound packets know no other verdict */
 		return XDP_PASS;
 	}

@@ -21,6 +21,8 @@ XD_SIZE(struct xd_port_key, 8);
 /* A flow of a container had the host port when it was published: look into xd_snat_rev first. Set
  * by the loader, never cleared while the row lives. */
 #define XD_PORT_MASQUERADED 0x4
+/* Of a routed network: the container's port is open to others as it is, the host's is not. */
+#define XD_PORT_ROUTED 0x8
 
 struct xd_port {
 	__be32 address; /* of the container */

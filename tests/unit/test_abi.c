@@ -283,6 +283,7 @@ static void keeps_the_limits_of_abi_version_2(void **state)
 	assert_int_equal(XD_PORT_CANONICAL, 1);
 	assert_int_equal(XD_PORT_EXCEPTION, 2);
 	assert_int_equal(XD_PORT_MASQUERADED, 4);
+	assert_int_equal(XD_PORT_ROUTED, 8);
 	assert_int_equal(XD_PORT_REV_EXCEPTION, 1);
 	assert_int_equal(XD_NETWORK_ICC_OFF, 1);
 	assert_int_equal(XD_NETWORK_INTERNAL, 2);
