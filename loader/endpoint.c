@@ -384,6 +384,8 @@ static int check_existing(const struct xd_instance *instance, struct plan *plan,
 	}
 	plan->netns_fd = fd;
 	plan->row = *existing;
+	plan->row.value.flags = plan->network.flags;
+	plan->row.value.mtu = plan->network.mtu;
 	return 0;
 }
 
@@ -424,6 +426,8 @@ static int make_plan(const struct xd_instance *instance, const struct xd_state *
 	value->mask = plan->network.mask;
 	value->gateway = plan->network.gateway;
 	value->bridge = bridge;
+	value->mtu = plan->network.mtu;
+	value->flags = plan->network.flags;
 	make_mac(value->address, value->mac);
 	memcpy(value->gateway_mac, plan->network.mac, sizeof(value->gateway_mac));
 	snprintf(value->name, sizeof(value->name), "%s", options->name);
@@ -468,6 +472,19 @@ static int make_link(struct xd_rtnl *rtnl, struct plan *plan)
 	return 0;
 }
 
+int xd_endpoint_put(const struct xd_instance *instance, const struct xd_endpoint_row *endpoint)
+{
+	struct xd_endpoint value = endpoint->value, now;
+	int r;
+
+	r = xd_table_get(instance, XD_TABLE_ENDPOINT, &endpoint->ifindex, &now);
+	if (r && r != -ENOENT)
+		return r;
+	if (!r)
+		value.hairpin = now.hairpin;
+	return xd_table_put(instance, XD_TABLE_ENDPOINT, &endpoint->ifindex, &value);
+}
+
 static int set_rows(const struct xd_instance *instance, const struct xd_endpoint_row *row)
 {
 	struct xd_address_key key = { .bridge = row->value.bridge, .address = row->value.address };
@@ -477,7 +494,7 @@ static int set_rows(const struct xd_instance *instance, const struct xd_endpoint
 	memcpy(address.mac, row->value.mac, sizeof(address.mac));
 	r = xd_table_put(instance, XD_TABLE_DEVICE, &row->ifindex, &row->ifindex);
 	if (!r)
-		r = xd_table_put(instance, XD_TABLE_ENDPOINT, &row->ifindex, &row->value);
+		r = xd_endpoint_put(instance, row);
 	return r ? r : xd_table_put(instance, XD_TABLE_ADDRESS, &key, &address);
 }
 
@@ -501,7 +518,8 @@ static int set_container(const struct plan *plan)
 		r = xd_link_add_address(rtnl, eth.ifindex, value->address, value->mask);
 	if (!r)
 		r = xd_link_set_up(rtnl, eth.ifindex, true);
-	if (!r)
+	/* From an internal network nothing is to be reached by a route. */
+	if (!r && !(value->flags & XD_NETWORK_INTERNAL))
 		r = xd_link_add_default_route(rtnl, eth.ifindex, value->gateway);
 	xd_rtnl_close(rtnl);
 	return r;

@@ -42,6 +42,9 @@ int xd_endpoint_open_netns(const struct xd_instance *instance,
 const char *xd_endpoint_netns_path(const struct xd_instance *instance, const char *name,
 				   char path[160]);
 
+/* Write its row of xd_endpoint; what BPF has noted in the one that is there (hairpin) stays. */
+int xd_endpoint_put(const struct xd_instance *instance, const struct xd_endpoint_row *endpoint);
+
 /* The state of the maps after all that killed commands and vanished containers left was removed:
  * rows, veths without a row, namespaces without a container, reservations without a port. Every
  * writer begins with it. The instance is locked; state is freed by the caller. */

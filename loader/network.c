@@ -34,6 +34,12 @@
 /* What `up` was asked for and what it found, before anything is changed. */
 struct plan {
 	const struct xd_network_options *options;
+	struct xd_network row; /* that the network has */
+	__u32 row_ifindex; /* its key; 0: there is none */
+	size_t row_count; /* of all networks */
+	__be32 address; /* of the bridge */
+	__be32 mask;
+	__u16 flags; /* XD_NETWORK_* */
 	struct xd_rtnl *rtnl;
 	struct xd_link *links; /* all of the namespace */
 	size_t link_count;
@@ -88,12 +94,8 @@ static int check_bridge(struct plan *plan)
 {
 	const struct xd_network_options *options = plan->options;
 	char wanted[32], found[32];
-	int r;
 
-	r = check_name(options->bridge);
-	if (r)
-		return r;
-	format_cidr(options->address, options->mask, wanted);
+	format_cidr(plan->address, plan->mask, wanted);
 	plan->bridge = find_link(plan, options->bridge);
 	if (plan->bridge && strcmp(plan->bridge->kind, "bridge"))
 		return xd_error_system(-EEXIST, "%s: exists and is no bridge", options->bridge);
@@ -104,14 +106,14 @@ static int check_bridge(struct plan *plan)
 
 		format_cidr(a->address, a->mask, found);
 		if (plan->bridge && a->ifindex == plan->bridge->ifindex) {
-			if (a->address == options->address && a->mask == options->mask)
+			if (a->address == plan->address && a->mask == plan->mask)
 				plan->has_address = true;
 			else if (!plan->has_address)
 				return xd_error_system(-EEXIST,
 						       "%s: exists with address %s, not %s; "
 						       "--subnet %s uses it as it is",
 						       options->bridge, found, wanted, found);
-		} else if (is_overlap(a->address, a->mask, options->address, options->mask)) {
+		} else if (is_overlap(a->address, a->mask, plan->address, plan->mask)) {
 			return xd_error_system(-EBUSY, "subnet %s: overlaps with %s of %s", wanted,
 					       found, link ? link->name : "an interface");
 		}
@@ -216,29 +218,110 @@ static int find_row(const struct xd_instance *instance, const char *name, __u32 
 static int check_network(const struct xd_instance *instance, const struct plan *plan)
 {
 	const struct xd_network_options *options = plan->options;
-	struct xd_network network;
 	struct xd_state state;
-	__u32 ifindex;
-	size_t count;
 	int r;
 
-	r = find_row(instance, options->bridge, &ifindex, &network, &count);
-	if (r)
-		return r;
-	if (!ifindex)
-		return count < XD_SUBNET_MAX ? 0 : xd_table_full(XD_TABLE_NETWORK);
-	if (!options->mtu || options->mtu == network.mtu)
+	if (!plan->row_ifindex)
+		return plan->row_count < XD_SUBNET_MAX ? 0 : xd_table_full(XD_TABLE_NETWORK);
+	if (!options->mtu || options->mtu == plan->row.mtu)
 		return 0;
 	r = xd_state_read(instance, &state);
 	if (r)
 		return r;
 	for (size_t i = 0; !r && i < state.endpoint_count; i++)
-		if (state.endpoints[i].is_alive && state.endpoints[i].value.bridge == ifindex)
+		if (state.endpoints[i].is_alive &&
+		    state.endpoints[i].value.bridge == plan->row_ifindex)
 			r = xd_error_usage("--mtu %u: container %s has %u, as %s had; remove the "
 					   "containers first",
-					   options->mtu, state.endpoints[i].value.name, network.mtu,
-					   options->bridge);
+					   options->mtu, state.endpoints[i].value.name,
+					   plan->row.mtu, options->bridge);
 	xd_state_free(&state);
+	return r;
+}
+
+static const struct {
+	const char *name;
+	__u16 flags;
+} modes[] = {
+	{ "nat", 0 },
+	{ "nat-unprotected", XD_NETWORK_UNPROTECTED },
+	{ "routed", XD_NETWORK_ROUTED },
+};
+
+#define MODES (sizeof(modes) / sizeof(modes[0]))
+
+int xd_network_parse_mode(const char *text, __u16 *ret_flags)
+{
+	for (size_t i = 0; i < MODES; i++) {
+		if (!strcmp(text, modes[i].name)) {
+			*ret_flags = modes[i].flags;
+			return 0;
+		}
+	}
+	return xd_error_usage("gateway-mode %.64s: none of nat, nat-unprotected, routed", text);
+}
+
+const char *xd_network_mode(__u16 flags)
+{
+	for (size_t i = 0; i < MODES; i++)
+		if ((flags & XD_NETWORK_MODE) == modes[i].flags)
+			return modes[i].name;
+	return "unknown";
+}
+
+int xd_network_merge(const struct xd_network_options *options, const struct xd_network *existing,
+		     __u16 *ret_flags)
+{
+	const __u16 said = options->flags_said;
+	__u16 before = existing ? existing->flags : XD_NETWORK_MASQUERADE;
+	__u16 flags = (before & ~said) | (options->flags & said);
+	bool is_masquerade_said = said & options->flags & XD_NETWORK_MASQUERADE;
+
+	if (existing && (flags ^ before) & XD_NETWORK_INTERNAL)
+		return xd_error_usage("--internal: network %s is up and is not internal; "
+				      "`xdock down %s` first",
+				      options->bridge, options->bridge);
+	if (flags & XD_NETWORK_INTERNAL && is_masquerade_said)
+		return xd_error_usage("--masquerade on: network %s is internal, nothing leaves it",
+				      options->bridge);
+	if (flags & XD_NETWORK_INTERNAL && flags & XD_NETWORK_MODE)
+		return xd_error_usage("--gateway-mode %s: network %s is internal, nobody enters it",
+				      xd_network_mode(flags), options->bridge);
+	if (flags & XD_NETWORK_ROUTED && is_masquerade_said)
+		return xd_error_usage("--masquerade on: network %s is routed, its containers keep "
+				      "their addresses",
+				      options->bridge);
+	if (flags & (XD_NETWORK_ROUTED | XD_NETWORK_INTERNAL))
+		flags &= ~XD_NETWORK_MASQUERADE;
+	else if (before & XD_NETWORK_ROUTED && !(said & XD_NETWORK_MASQUERADE))
+		flags |= XD_NETWORK_MASQUERADE;
+	*ret_flags = flags;
+	return 0;
+}
+
+/* What the network has and is not told otherwise, it keeps. */
+static int choose_options(const struct xd_instance *instance, struct plan *plan)
+{
+	const struct xd_network_options *options = plan->options;
+	int r;
+
+	r = check_name(options->bridge);
+	if (!r)
+		r = find_row(instance, options->bridge, &plan->row_ifindex, &plan->row,
+			     &plan->row_count);
+	if (!r)
+		r = xd_network_merge(options, plan->row_ifindex ? &plan->row : NULL, &plan->flags);
+	if (r)
+		return r;
+	plan->address = options->address;
+	plan->mask = options->mask;
+	if (!plan->address && plan->row_ifindex) {
+		plan->address = plan->row.gateway;
+		plan->mask = plan->row.mask;
+	} else if (!plan->address) {
+		r = xd_spec_parse_cidr(XD_NETWORK_DEFAULT_SUBNET, &plan->address, &plan->mask);
+		plan->address |= htonl(1);
+	}
 	return r;
 }
 
@@ -246,7 +329,9 @@ static int make_plan(const struct xd_instance *instance, struct plan *plan)
 {
 	int r;
 
-	r = xd_rtnl_open(-1, &plan->rtnl);
+	r = choose_options(instance, plan);
+	if (!r)
+		r = xd_rtnl_open(-1, &plan->rtnl);
 	if (!r)
 		r = xd_link_list(plan->rtnl, &plan->links, &plan->link_count);
 	if (!r)
@@ -305,7 +390,7 @@ static int set_bridge(const struct xd_instance *instance, const struct plan *pla
 	bool is_ours;
 	int r = 0;
 
-	format_cidr(options->address, options->mask, cidr);
+	format_cidr(plan->address, plan->mask, cidr);
 	if (!plan->bridge) {
 		if (xd_step("make bridge %s, mtu %u", name, plan->mtu))
 			r = make_bridge(instance, plan);
@@ -334,8 +419,8 @@ static int set_bridge(const struct xd_instance *instance, const struct plan *pla
 		if (!is_ours)
 			r = xd_undo_note(instance, "address", name, cidr);
 		if (!r)
-			r = xd_link_add_address(plan->rtnl, bridge.ifindex, options->address,
-						options->mask);
+			r = xd_link_add_address(plan->rtnl, bridge.ifindex, plan->address,
+						plan->mask);
 	}
 	if (!r && !bridge.is_up && xd_step("set %s up", name)) {
 		if (!is_ours)
@@ -354,11 +439,21 @@ static int set_network(const struct xd_instance *instance, const struct plan *pl
 		       const struct xd_link *bridge)
 {
 	struct xd_network network = {
-		.gateway = plan->options->address,
-		.mask = plan->options->mask,
+		.gateway = plan->address,
+		.mask = plan->mask,
 		.mtu = bridge->mtu,
+		.flags = plan->flags,
 	};
+	__u16 before = plan->row_ifindex ? plan->row.flags : XD_NETWORK_MASQUERADE;
 
+	if (plan->flags != before &&
+	    !xd_step("set %s: gateway mode %s, icc %s, internal %s, masquerade %s, source check %s",
+		     plan->options->bridge, xd_network_mode(plan->flags),
+		     plan->flags & XD_NETWORK_ICC_OFF ? "off" : "on",
+		     plan->flags & XD_NETWORK_INTERNAL ? "on" : "off",
+		     plan->flags & XD_NETWORK_MASQUERADE ? "on" : "off",
+		     plan->flags & XD_NETWORK_SOURCE_CHECK ? "on" : "off"))
+		return 0;
 	memcpy(network.mac, bridge->mac, sizeof(network.mac));
 	snprintf(network.name, sizeof(network.name), "%s", plan->options->bridge);
 	return xd_table_put(instance, XD_TABLE_NETWORK, &bridge->ifindex, &network);
@@ -784,6 +879,33 @@ static int refresh_subnets(const struct xd_instance *instance)
 	return r;
 }
 
+/* What its network is, each container's row repeats for the programs. */
+static int refresh_endpoints(const struct xd_instance *instance, const struct xd_state *state)
+{
+	struct xd_network *networks;
+	__u32 *ifindexes;
+	size_t count;
+	int r;
+
+	r = xd_network_list(instance, &ifindexes, &networks, &count);
+	for (size_t i = 0; !r && i < state->endpoint_count; i++) {
+		struct xd_endpoint_row row = state->endpoints[i];
+
+		for (size_t j = 0; !r && j < count; j++) {
+			if (ifindexes[j] != row.value.bridge ||
+			    (networks[j].flags == row.value.flags &&
+			     networks[j].mtu == row.value.mtu))
+				continue;
+			row.value.flags = networks[j].flags;
+			row.value.mtu = networks[j].mtu;
+			r = xd_endpoint_put(instance, &row);
+		}
+	}
+	free(ifindexes);
+	free(networks);
+	return r;
+}
+
 /* What xd_local has to hold: the host's addresses, found now, and those that ports are published
  * on, be they the host's or not. */
 static size_t collect_locals(const struct xd_link_address *addresses, size_t address_count,
@@ -918,6 +1040,8 @@ int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 	r = refresh_host(instance, rtnl, addresses, count);
 	if (!r)
 		r = refresh_subnets(instance);
+	if (!r)
+		r = refresh_endpoints(instance, state);
 	if (!r)
 		r = refresh_locals(instance, addresses, count, state);
 	free(addresses);

@@ -14,22 +14,38 @@
 #include "loader/reconcile.h"
 
 #define XD_NETWORK_DEFAULT "docker0"
+#define XD_NETWORK_DEFAULT_SUBNET "172.17.0.0/16"
 
 struct xd_network_options {
 	const char *bridge;
-	__be32 address; /* of the bridge */
+	__be32 address; /* of the bridge; 0: what it has, or the first of the default subnet */
 	__be32 mask;
 	const char *const *uplinks; /* none: those it has; at first, every link that qualifies */
 	size_t uplink_count;
 	__u32 mtu; /* bytes; 0: the uplink's */
+	__u16 flags_said; /* XD_NETWORK_* that are asked for; the rest stays, or is the default */
+	__u16 flags; /* their values */
 	__u32 max_ports; /* 0: XD_PORT_MAX */
 };
 
 /* Make the network, or finish and refresh it: programs, bridge, address, attachments. Everything
  * that can be wrong with the request is found before anything is changed. An existing bridge
  * without an address, or with this one, is taken over and later left. The instance is locked.
- * Errors: a missing uplink, a bridge with another address, a subnet that is in use. */
+ * Errors: a missing uplink, a bridge with another address, a subnet that is in use, those of
+ * xd_network_merge(). */
 int xd_network_up(struct xd_instance *instance, const struct xd_network_options *options);
+
+/* What the flags of a network become by an `up`; existing: its row, NULL: it has none. Pure.
+ * Errors: -EINVAL (usage) when it is said to become internal, or to masquerade and it is routed or
+ * internal, or to be entered and it is internal. */
+int xd_network_merge(const struct xd_network_options *options, const struct xd_network *existing,
+		     __u16 *ret_flags);
+
+/* "nat", "nat-unprotected", "routed": XD_NETWORK_ROUTED and XD_NETWORK_UNPROTECTED by name.
+ * Errors: -EINVAL (usage). */
+#define XD_NETWORK_MODE (XD_NETWORK_ROUTED | XD_NETWORK_UNPROTECTED)
+int xd_network_parse_mode(const char *text, __u16 *ret_flags);
+const char *xd_network_mode(__u16 flags);
 
 /* Take the network away, its containers first, and with the last network the whole instance and
  * every change that xdock made to the machine. No error when there is none. The instance is
@@ -47,7 +63,8 @@ int xd_uplink_list(const struct xd_instance *instance, struct xd_uplink **ret_up
 		   size_t *ret_count);
 
 /* Tell the programs what is known of the host by now: its default address, its other addresses,
- * the ports of its own connections, the subnets. Every command that writes does it, since no daemon watches. */
+ * the ports of its own connections, the subnets; and the flags of networks in the rows of their
+ * containers. Every command that writes does it, since no daemon watches. */
 int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		       const struct xd_state *state);
 

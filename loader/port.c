@@ -341,6 +341,22 @@ static int mend_flags(const struct xd_instance *instance)
 	return r;
 }
 
+static int check_network(const struct xd_network *network, const struct xd_spec *specs,
+			 size_t spec_count)
+{
+	struct xd_port_key key = {};
+	char text[PORT_TEXT_LEN];
+
+	if (!spec_count || !(network->flags & XD_NETWORK_INTERNAL))
+		return 0;
+	key.address = specs->address;
+	key.port = htons(specs->host_port ? specs->host_port : specs->port);
+	key.protocol = specs->protocol;
+	format_key(&key, text);
+	return xd_error_usage("port %s: network %s is internal, nothing is published there", text,
+			      network->name);
+}
+
 /* The bind() of a wildcard asks for every address that ports are published on. */
 static int add_locals(const struct batch *batch)
 {
@@ -375,6 +391,9 @@ int xd_port_add(const struct xd_instance *instance, const struct xd_state *state
 		count += xd_spec_count(&specs[i]);
 	r = xd_table_get(instance, XD_TABLE_NETWORK, &endpoint->value.bridge, &network);
 	if (r && r != -ENOENT)
+		return r;
+	r = check_network(&network, specs, spec_count);
+	if (r)
 		return r;
 	batch = calloc(1, sizeof(*batch));
 	if (!batch)

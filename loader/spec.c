@@ -310,6 +310,16 @@ int xd_spec_parse_number(const char *what, const char *text, unsigned long minim
 	return 0;
 }
 
+int xd_spec_parse_switch(const char *what, const char *text, bool *ret_is_on)
+{
+	char buffer[QUOTE_LEN];
+
+	if (strcmp(text, "on") && strcmp(text, "off"))
+		return xd_error_usage("%s %s: neither on nor off", what, quote(text, buffer));
+	*ret_is_on = !strcmp(text, "on");
+	return 0;
+}
+
 int xd_spec_parse_name(const char *text)
 {
 	char buffer[QUOTE_LEN];

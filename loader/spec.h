@@ -43,6 +43,9 @@ int xd_spec_parse_address(const char *text, __be32 *ret_address);
 int xd_spec_parse_number(const char *what, const char *text, unsigned long minimum,
 			 unsigned long maximum, unsigned long *ret_number);
 
+/* "on" or "off". Errors: -EINVAL with a message "WHAT TEXT: ...". */
+int xd_spec_parse_switch(const char *what, const char *text, bool *ret_is_on);
+
 /* Container names: 1 to XD_NAME_LEN - 1 characters of [a-zA-Z0-9_.-], the first of
  * [a-zA-Z0-9] (Docker's rule, so that a name is also a file name). */
 int xd_spec_parse_name(const char *text);

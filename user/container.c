@@ -161,7 +161,7 @@ static struct json_object *endpoint_row(const struct xd_instance *instance,
 		output_add_text(row, "bridge", network.name);
 	output_add_number(row, "ifindex", endpoint->ifindex);
 	output_add_number(row, "ports", ports);
-	json_object_object_add(row, "alive", json_object_new_boolean(endpoint->is_alive));
+	output_add_bool(row, "alive", endpoint->is_alive);
 	output_add_text(row, "netns", length > 0 ? netns : path);
 	return row;
 }
@@ -330,7 +330,7 @@ static int run_connected(struct xd_instance *instance, struct request *request,
 	int r, removed;
 
 	r = xd_endpoint_add(instance, &request->options, &endpoint);
-	if (r) {
+	if (r || xd_step_is_dry_run()) {
 		xd_process_kill(process);
 		return r;
 	}
@@ -366,7 +366,9 @@ int run(struct xd_instance *instance, int argc, char **argv, int *status)
 		r = xd_error_usage("run: a command is missing behind --");
 	if (!request.options.name)
 		request.options.name = name;
-	if (!r && xd_step("run %s in a new network namespace", argv[optind])) {
+	if (!r) {
+		/* In a dry run, too: it waits to begin, and never does. */
+		xd_step("run %s in a new network namespace", argv[optind]);
 		r = xd_process_start(argv + optind, &process);
 		if (!r) {
 			request.options.netns_fd = process.netns_fd;

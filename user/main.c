@@ -63,13 +63,25 @@ static int port(struct xd_instance *instance, int argc, char **argv, int *status
 }
 
 const struct command commands[] = {
-	{ "up", "[BRIDGE] [--subnet CIDR] [--uplink IF]... [--mtu N] [--max-ports N]",
-	  "make the bridge, load and attach the programs",
-	  "BRIDGE           docker0\n"
-	  "--subnet CIDR    172.17.0.0/16; the bridge gets its first address, or the one written\n"
-	  "--uplink IF      where the outside comes from; every Ethernet interface that is up\n"
-	  "--mtu N          of the bridge and the containers; that of the default route\n"
-	  "--max-ports N    room for published ports; 65536\n",
+	{ "up",
+	  "[BRIDGE] [--subnet CIDR] [--uplink IF]... [--mtu N] [--icc on|off] [--internal]\n"
+	  "         [--masquerade on|off] [--gateway-mode nat|nat-unprotected|routed]\n"
+	  "         [--source-check on|off] [--max-ports N]",
+	  "make the bridge, load and attach the programs, or change what is up",
+	  "BRIDGE                docker0\n"
+	  "--subnet CIDR         172.17.0.0/16; the bridge is its first address, or the one "
+	  "written\n"
+	  "--uplink IF           where the outside comes from; each Ethernet interface that is up\n"
+	  "--mtu N               of the bridge and the containers; that of the default route\n"
+	  "--icc on|off          do containers of this bridge reach each other; on\n"
+	  "--internal            they reach nothing else, and nothing is published there\n"
+	  "--masquerade on|off   do flows to the outside get an address of the host; on\n"
+	  "--gateway-mode MODE   who may address containers from outside of the subnet:\n"
+	  "                        nat              nobody; the default\n"
+	  "                        nat-unprotected  all, every port\n"
+	  "                        routed           all, ping and published ports; no masquerade\n"
+	  "--source-check on|off drop what is not from a container's own address and MAC; off\n"
+	  "--max-ports N         room for published ports; 65536\n",
 	  COMMAND_LOCK, up },
 	{ "down", "[BRIDGE]", "take it away again, and every change to this machine",
 	  "BRIDGE           docker0\n", COMMAND_LOCK, down },

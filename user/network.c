@@ -15,6 +15,7 @@
 #include "loader/spec.h"
 #include "loader/step.h"
 #include "user/command.h"
+#include "user/network.h"
 #include "user/output.h"
 
 /* 68: RFC 791; room for a port must be there, and the kernel keeps maps below this. */
@@ -22,11 +23,39 @@
 #define MTU_MAX 65535
 #define MAX_PORTS_MAX 1048576
 
+enum {
+	OPTION_SUBNET = 256,
+	OPTION_UPLINK,
+	OPTION_MTU,
+	OPTION_ICC,
+	OPTION_INTERNAL,
+	OPTION_MASQUERADE,
+	OPTION_GATEWAY_MODE,
+	OPTION_SOURCE_CHECK,
+	OPTION_MAX_PORTS,
+};
+
 static const struct option up_options[] = {
-	{ "subnet", required_argument, NULL, 's' }, { "uplink", required_argument, NULL, 'u' },
-	{ "mtu", required_argument, NULL, 'm' },    { "max-ports", required_argument, NULL, 'p' },
+	{ "subnet", required_argument, NULL, OPTION_SUBNET },
+	{ "uplink", required_argument, NULL, OPTION_UPLINK },
+	{ "mtu", required_argument, NULL, OPTION_MTU },
+	{ "icc", required_argument, NULL, OPTION_ICC },
+	{ "internal", no_argument, NULL, OPTION_INTERNAL },
+	{ "masquerade", required_argument, NULL, OPTION_MASQUERADE },
+	{ "gateway-mode", required_argument, NULL, OPTION_GATEWAY_MODE },
+	{ "source-check", required_argument, NULL, OPTION_SOURCE_CHECK },
+	{ "max-ports", required_argument, NULL, OPTION_MAX_PORTS },
 	{},
 };
+
+void network_add_flags(struct json_object *row, __u16 flags)
+{
+	output_add_text(row, "gateway_mode", xd_network_mode(flags));
+	output_add_bool(row, "icc", !(flags & XD_NETWORK_ICC_OFF));
+	output_add_bool(row, "internal", flags & XD_NETWORK_INTERNAL);
+	output_add_bool(row, "masquerade", flags & XD_NETWORK_MASQUERADE);
+	output_add_bool(row, "source_check", flags & XD_NETWORK_SOURCE_CHECK);
+}
 
 /* "172.17.0.0/16": the bridge is its first address; one with host bits is the bridge's own. */
 static int parse_subnet(const char *text, struct xd_network_options *options)
@@ -49,6 +78,45 @@ static int parse_subnet(const char *text, struct xd_network_options *options)
 	return 0;
 }
 
+/* The last word on a flag counts. */
+static void say(struct xd_network_options *options, __u16 which, __u16 flags)
+{
+	options->flags_said |= which;
+	options->flags = (options->flags & ~which) | flags;
+}
+
+static int parse_flag(int option, const char *text, struct xd_network_options *options)
+{
+	__u16 flags = 0;
+	bool is_on = false;
+	int r = 0;
+
+	switch (option) {
+	case OPTION_ICC:
+		r = xd_spec_parse_switch("icc", text, &is_on);
+		say(options, XD_NETWORK_ICC_OFF, is_on ? 0 : XD_NETWORK_ICC_OFF);
+		break;
+	case OPTION_INTERNAL:
+		say(options, XD_NETWORK_INTERNAL, XD_NETWORK_INTERNAL);
+		break;
+	case OPTION_MASQUERADE:
+		r = xd_spec_parse_switch("masquerade", text, &is_on);
+		say(options, XD_NETWORK_MASQUERADE, is_on ? XD_NETWORK_MASQUERADE : 0);
+		break;
+	case OPTION_GATEWAY_MODE:
+		r = xd_network_parse_mode(text, &flags);
+		say(options, XD_NETWORK_MODE, flags);
+		break;
+	case OPTION_SOURCE_CHECK:
+		r = xd_spec_parse_switch("source-check", text, &is_on);
+		say(options, XD_NETWORK_SOURCE_CHECK, is_on ? XD_NETWORK_SOURCE_CHECK : 0);
+		break;
+	default:
+		r = -EINVAL;
+	}
+	return r;
+}
+
 static int parse_up(int argc, char **argv, struct xd_network_options *options,
 		    const char **uplinks)
 {
@@ -57,24 +125,24 @@ static int parse_up(int argc, char **argv, struct xd_network_options *options,
 
 	while (!r && (option = command_option(argc, argv, ":", up_options)) != -1) {
 		switch (option) {
-		case 's':
+		case OPTION_SUBNET:
 			r = parse_subnet(optarg, options);
 			break;
-		case 'u':
+		case OPTION_UPLINK:
 			uplinks[options->uplink_count++] = optarg;
 			break;
-		case 'm':
+		case OPTION_MTU:
 			r = xd_spec_parse_number("mtu", optarg, MTU_MIN, MTU_MAX, &number);
 			if (!r)
 				options->mtu = number;
 			break;
-		case 'p':
+		case OPTION_MAX_PORTS:
 			r = xd_spec_parse_number("max-ports", optarg, 1, MAX_PORTS_MAX, &number);
 			if (!r)
 				options->max_ports = number;
 			break;
 		default:
-			r = -EINVAL;
+			r = parse_flag(option, optarg, options);
 		}
 	}
 	if (!r)
@@ -118,7 +186,6 @@ int up(struct xd_instance *instance, int argc, char **argv, int *status)
 	(void)status;
 	if (!uplinks)
 		return xd_error_system(-ENOMEM, "up");
-	parse_subnet("172.17.0.0/16", &options);
 	r = parse_up(argc, argv, &options, uplinks);
 	if (!r)
 		r = xd_network_up(instance, &options);
@@ -135,6 +202,7 @@ int up(struct xd_instance *instance, int argc, char **argv, int *status)
 		output_add_text(object, "bridge", network.name);
 		output_add_cidr(object, "address", network.gateway, network.mask);
 		output_add_number(object, "mtu", network.mtu);
+		network_add_flags(object, network.flags);
 		r = add_uplinks(instance, object);
 		output_object("network", object);
 	}

@@ -184,6 +184,11 @@ void output_add_number(struct json_object *row, const char *key, __u64 value)
 	json_object_object_add(row, key, json_object_new_uint64(value));
 }
 
+void output_add_bool(struct json_object *row, const char *key, bool value)
+{
+	json_object_object_add(row, key, json_object_new_boolean(value));
+}
+
 void output_add_address(struct json_object *row, const char *key, __be32 address)
 {
 	char text[INET_ADDRSTRLEN];

@@ -37,6 +37,7 @@ void output_end(void);
 /* Rows and their members. */
 void output_add_text(struct json_object *row, const char *key, const char *value);
 void output_add_number(struct json_object *row, const char *key, __u64 value);
+void output_add_bool(struct json_object *row, const char *key, bool value);
 void output_add_address(struct json_object *row, const char *key, __be32 address);
 void output_add_cidr(struct json_object *row, const char *key, __be32 address, __be32 mask);
 void output_add_mac(struct json_object *row, const char *key, const __u8 mac[6]);

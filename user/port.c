@@ -53,7 +53,7 @@ struct json_object *port_row(const struct xd_port_range *range)
 	output_add_text(row, "container", range->name);
 	output_add_address(row, "address", range->container_address);
 	add_range(row, "port", range->port, range->port_end);
-	json_object_object_add(row, "canonical", json_object_new_boolean(range->is_canonical));
+	output_add_bool(row, "canonical", range->is_canonical);
 	return row;
 }
 

@@ -21,6 +21,7 @@
 #include "loader/table.h"
 #include "loader/undo.h"
 #include "user/command.h"
+#include "user/network.h"
 #include "user/output.h"
 #include "user/port.h"
 
@@ -107,8 +108,9 @@ static int show_left(const struct xd_instance *instance, int *status)
 
 static int show_networks(const struct xd_instance *instance, const struct xd_state *state)
 {
-	static const char *const columns[] = { "bridge", "address",    "mac", "mtu",
-					       "program", "containers", NULL };
+	static const char *const columns[] = { "bridge",   "address",	 "mac",		 "mtu",
+					       "program",  "containers", "gateway_mode", "icc",
+					       "internal", "masquerade", "source_check", NULL };
 	struct json_object *array;
 	struct xd_network *networks;
 	__u32 *ifindexes;
@@ -134,6 +136,7 @@ static int show_networks(const struct xd_instance *instance, const struct xd_sta
 				attached_name(xd_attach_state(instance, XD_ATTACH_BRIDGE,
 							      ifindexes[i])));
 		output_add_number(row, "containers", containers);
+		network_add_flags(row, networks[i].flags);
 		json_object_array_add(array, row);
 	}
 	output_table("networks", array, columns);

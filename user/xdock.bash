@@ -42,6 +42,7 @@ _xdock() {
 			[[ $command ]] || netns=(-N "${COMP_WORDS[i]}")
 			;;
 		--subnet | --uplink | --mtu | --max-ports | --name | --bridge | --ip | --pid) ((i++)) ;;
+		--icc | --masquerade | --gateway-mode | --source-check) ((i++)) ;;
 		-p | --publish) ((i++)) ;;
 		-*) ;;
 		*)
@@ -60,6 +61,8 @@ _xdock() {
 	-N | --netns) choices=$(_xdock_names /run/netns/*) ;;
 	--uplink) choices=$(_xdock_names /sys/class/net/*) ;;
 	--bridge) choices=$(_xdock_bridges) ;;
+	--icc | --masquerade | --source-check) choices='on off' ;;
+	--gateway-mode) choices='nat nat-unprotected routed' ;;
 	--subnet | --mtu | --max-ports | --name | --ip | --pid | -p | --publish) ;;
 	*)
 		case "$command $verb" in
@@ -69,7 +72,8 @@ _xdock() {
 				choices='--netns --json --dry-run --verbose --help --version'
 			;;
 		'up ')
-			choices='--subnet --uplink --mtu --max-ports'
+			choices='--subnet --uplink --mtu --icc --internal --masquerade --gateway-mode
+				--source-check --max-ports'
 			[[ $word == -* ]] || choices=$(_xdock_bridges)
 			;;
 		'down ') choices=$(_xdock_bridges) ;;

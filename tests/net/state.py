@@ -87,6 +87,23 @@ def dump(name):
     return [row["formatted"] for row in json.loads(done.stdout)]
 
 
+def raw(name):
+    """Rows of a pinned map as {key: value}, bytes both."""
+    done = run(["bpftool", "-j", "map", "dump", "pinned", f"{pins()}/xd_{name}"])
+    rows = json.loads(done.stdout)
+    return {octets(row["key"]): octets(row["value"]) for row in rows}
+
+
+def octets(words):
+    return bytes(int(word, 16) for word in words)
+
+
+def put(name, key, value):
+    """Writes a row of a pinned map."""
+    run(["bpftool", "map", "update", "pinned", f"{pins()}/xd_{name}",
+         "key", "hex", *key.hex(" ").split(), "value", "hex", *value.hex(" ").split()])
+
+
 def rename(value, names, field=""):
     """Interface numbers become names, MAC addresses of the bridge a word."""
     if isinstance(value, dict):

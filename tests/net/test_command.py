@@ -134,7 +134,8 @@ def test_dry_run_refuses_what_the_command_would_refuse(lab):
     lab.bound("host", 9000).listen()
     before = instance(lab)
     for words in ("container add new --ip 172.17.0.2", "container add new -p 8080:80",
-                  "port add web 9000:80", "port add web 203.0.113.1:80:80", "up --subnet 10.0.0.0/8"):
+                  "port add web 9000:80", "port add web 203.0.113.1:80:80", "up --subnet 10.0.0.0/8",
+                  "run -p 8080:80 -- true", "run --name web -- true", "run --name new --ip 172.17.0.2 -- true"):
         real = lab.xdock(*words.split(), check=False)
         dry = lab.xdock("-n", *words.split(), check=False)
         expect((dry.returncode, dry.stderr), (2, real.stderr), words)

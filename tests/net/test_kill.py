@@ -86,7 +86,7 @@ def test_up_killed_anywhere_is_undone_by_down(lab):
 def test_up_of_a_running_instance_killed_anywhere_is_finished_by_up(lab):
     lab.xdock("up")
     lab.add("web", "-p", "8080:80")
-    again(lab, "up", least=20, containers=["web"])
+    again(lab, "up", "--icc", "off", least=20, restore=[("up", "--icc", "on")], containers=["web"])
     expect(lab.tcp("client", HOST, 8080).address, CLIENT)
 
 

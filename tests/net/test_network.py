@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Networks: sysctls, several of them, what `down` takes and what it leaves."""
 
-from lab import CLIENT, HOST, expect, expect_raises
-from state import dump
+from lab import ANY, CLIENT, HOST, expect, expect_raises
+from state import dump, instance, put, raw, same
 
 RESERVED = "/proc/sys/net/ipv4/ip_local_reserved_ports"
 RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
@@ -121,3 +121,112 @@ def test_the_programs_know_the_ports_that_the_host_keeps_for_itself(lab):
     sets = reserved("published"), reserved("added"), reserved("excluded")
     expect(sets, ([], [], [80, 9001]), "with none published")
     lab.write("host", RESERVED, "")
+
+
+ICC_OFF, INTERNAL, MASQUERADE, ROUTED, UNPROTECTED, SOURCE_CHECK = (1 << i for i in range(6))
+
+
+def flags():
+    """Of each network, everywhere that they are: by its name, its subnet, its containers."""
+    names = {row["key"]: row["value"]["name"] for row in dump("network")}
+    subnets = dump("subnet")[0]["value"][".data.xd_subnet"][0]["xd_subnet"]
+    return ({row["value"]["name"]: row["value"]["flags"] for row in dump("network")},
+            {row["prefix"]: row["flags"] for row in subnets if row["prefix"]},
+            {row["value"]["name"]: (names[row["value"]["bridge"]], row["value"]["flags"])
+             for row in dump("endpoint")})
+
+
+def said(lab, bridge):
+    """What `up` says of a network; status has to say the same."""
+    row = lab.xdock("up", bridge, json=True)["network"]
+    (same_row,) = (other for other in lab.xdock("status", json=True)["networks"]
+                   if other["bridge"] == bridge)
+    names = "gateway_mode", "icc", "internal", "masquerade", "source_check"
+    expect([same_row[name] for name in names], [row[name] for name in names], "status")
+    return tuple(row[name] for name in names)
+
+
+def test_options_of_a_network_are_set_and_changed_live_in_all_rows(lab):
+    lab.xdock("up")
+    lab.xdock("up", "br1", "--subnet", "10.9.0.0/24", "--icc", "off", "--masquerade", "off",
+              "--source-check", "on")
+    for name, bridge in (("a", "docker0"), ("b", "br1"), ("c", "br1")):
+        lab.xdock("container", "add", name, "--bridge", bridge)
+    for words, value, row in (
+            ("", ICC_OFF | SOURCE_CHECK, ("nat", False, False, False, True)),
+            ("--icc on --gateway-mode nat-unprotected --masquerade on",
+             MASQUERADE | UNPROTECTED | SOURCE_CHECK,
+             ("nat-unprotected", True, False, True, True)),
+            ("--gateway-mode routed --source-check off", ROUTED,
+             ("routed", True, False, False, False)),
+            ("--gateway-mode nat --icc on --icc off", MASQUERADE | ICC_OFF,
+             ("nat", False, False, True, False))):
+        # Without --subnet: what it has.
+        lab.xdock("up", "br1", *words.split())
+        expect(flags(), ({"docker0": MASQUERADE, "br1": value}, {16: MASQUERADE, 24: value},
+                         {"a": ("docker0", MASQUERADE), "b": ("br1", value), "c": ("br1", value)}),
+               words)
+        expect(said(lab, "br1"), row, words)
+    expect(said(lab, "docker0"), ("nat", True, False, True, False))
+
+
+def test_a_changed_option_leaves_what_the_programs_noted_of_a_container(lab):
+    lab.xdock("up")
+    lab.xdock("container", "add", "web")
+    ((key, value),) = raw("endpoint").items()
+    expect(value[26:28], b"\0\0", "hairpin")
+    put("endpoint", key, value[:26] + b"\2\0" + value[28:])
+    lab.xdock("up", "--icc", "off")
+    lab.xdock("container", "add", "web")
+    row = dump("endpoint")[0]["value"]
+    expect((row["hairpin"], row["flags"], row["mtu"]), (2, MASQUERADE | ICC_OFF, 1500))
+
+
+def test_a_dry_run_says_what_would_be_set_and_sets_nothing(lab):
+    lab.xdock("up")
+    lab.xdock("container", "add", "web")
+    before = instance(lab, "web")
+    step = ("set docker0: gateway mode routed, icc off, internal off, masquerade off, "
+            "source check on")
+    words = "up --icc off --gateway-mode routed --source-check on".split()
+    expect(step in lab.xdock("-n", *words).stdout.splitlines(), True, "step")
+    same(instance(lab, "web"), before, "instance")
+    lab.xdock(*words)
+    expect("set docker0" in lab.xdock("-n", *words).stdout, False, "a step that changes nothing")
+
+
+def test_an_internal_network_has_no_way_out_and_no_ports(lab):
+    lab.xdock("up")
+    lab.xdock("up", "br1", "--subnet", "10.9.0.0/24", "--internal")
+    expect(said(lab, "br1"), ("nat", True, True, False, False))
+    expect(lab.add("a", "--bridge", "br1"), "10.9.0.2")
+    expect(lab.add("b", "--bridge", "br1"), "10.9.0.3")
+    expect(lab.container("a", "ip", "route").stdout.split()[0], "10.9.0.0/24")
+    expect("default" in lab.container("a", "ip", "route").stdout, False, "default route")
+    expect(lab.tcp("a", "10.9.0.3", 80), ("b", "10.9.0.2", ANY))
+    expect(lab.tcp("host", "10.9.0.3", 80), ("b", "10.9.0.1", ANY))
+    before = instance(lab, "a")
+    for words, name in (("port add a 8080:80", "8080/tcp"),
+                        ("port add a 127.0.0.1:53:53/udp", "127.0.0.1:53/udp"),
+                        ("port add a 80", "80/tcp"),
+                        ("container add c --bridge br1 -p 8080:80", "8080/tcp"),
+                        ("-n container add c --bridge br1 -p 8080:80", "8080/tcp"),
+                        ("run --bridge br1 -p 8080:80 -- true", "8080/tcp"),
+                        ("-n run --bridge br1 -p 8080:80 -- true", "8080/tcp")):
+        done = lab.xdock(*words.split(), check=False)
+        expect((done.returncode, done.stderr),
+               (1, f"xdock: port {name}: network br1 is internal, nothing is published there\n"), words)
+        same(instance(lab, "a"), before, words)
+    lab.xdock("run", "--bridge", "br1", "--", "sh", "-c", "! ip route | grep default")
+
+
+def test_networks_that_overlap_are_refused_and_others_are_not(lab):
+    lab.xdock("up")
+    lab.xdock("up", "br1", "--subnet", "172.30.0.0/16")
+    for subnet, of in (("172.30.0.0/16", "br1"), ("172.30.255.0/24", "br1"), ("172.0.0.0/8", "docker0"),
+                       ("172.17.0.128/25", "docker0")):
+        done = lab.xdock("up", "br2", "--subnet", subnet, check=False)
+        expect((done.returncode, done.stderr.endswith(f" of {of}\n")), (2, True), done.stderr)
+    lab.xdock("up", "br2", "--subnet", "172.31.0.0/16")
+    bridges = sorted(row["bridge"] for row in lab.xdock("status", json=True)["networks"])
+    expect(bridges, ["br1", "br2", "docker0"])

@@ -475,6 +475,32 @@ static void refuses_numbers_beyond_the_limits(void **state)
 	assert_int_equal(number, 7);
 }
 
+static void takes_on_and_off_alone_for_a_switch(void **state)
+{
+	static const struct bad cases[] = {
+		{ "", "icc : neither on nor off" },
+		{ "ON", "icc ON: neither on nor off" },
+		{ "yes", "icc yes: neither on nor off" },
+		{ "off ", "icc off : neither on nor off" },
+		{ "1", "icc 1: neither on nor off" },
+	};
+	bool is_on = false;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(xd_spec_parse_switch("icc", "on", &is_on), 0);
+	assert_true(is_on);
+	for (i = 0; i < COUNT(cases); i++) {
+		xd_error_clear();
+		assert_int_equal(xd_spec_parse_switch("icc", cases[i].text, &is_on), -EINVAL);
+		assert_string_equal(xd_error_message(), cases[i].message);
+		assert_int_equal(xd_error_kind(), XD_ERROR_USAGE);
+	}
+	assert_true(is_on);
+	assert_int_equal(xd_spec_parse_switch("icc", "off", &is_on), 0);
+	assert_false(is_on);
+}
+
 static void allows_the_names_that_docker_allows(void **state)
 {
 	static const char *const names[] = {
@@ -537,6 +563,7 @@ int main(void)
 		cmocka_unit_test(parses_a_dotted_quad_and_nothing_else),
 		cmocka_unit_test(parses_numbers_at_both_limits),
 		cmocka_unit_test(refuses_numbers_beyond_the_limits),
+		cmocka_unit_test(takes_on_and_off_alone_for_a_switch),
 		cmocka_unit_test(allows_the_names_that_docker_allows),
 		cmocka_unit_test(refuses_names_that_are_no_file_names),
 	};
