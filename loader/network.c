@@ -22,7 +22,6 @@
 #include "loader/endpoint.h"
 #include "loader/error.h"
 #include "loader/netns.h"
-#include "loader/object.h"
 #include "loader/reserve.h"
 #include "loader/spec.h"
 #include "loader/step.h"
@@ -583,7 +582,7 @@ int xd_network_up(struct xd_instance *instance, const struct xd_network_options 
 	if (!r && was_up)
 		r = remove_vanished(instance, &plan, &state);
 	if (!r)
-		r = xd_object_load(instance, options->max_ports);
+		r = xd_object_load(instance, options->room);
 	if (!r)
 		r = xd_undo_set_forwarding(instance);
 	if (!r)

@@ -10,6 +10,7 @@
 #include "include/uplink.h"
 #include "loader/attach.h"
 #include "loader/link.h"
+#include "loader/object.h"
 #include "loader/pin.h"
 #include "loader/reconcile.h"
 
@@ -25,7 +26,7 @@ struct xd_network_options {
 	__u32 mtu; /* bytes; 0: the uplink's */
 	__u16 flags_said; /* XD_NETWORK_* that are asked for; the rest stays, or is the default */
 	__u16 flags; /* their values */
-	__u32 max_ports; /* 0: XD_PORT_MAX */
+	__u32 room[XD_ROOMS]; /* rows; 0: what the maps have, or the default */
 };
 
 /* Make the network, or finish and refresh it: programs, bridge, address, attachments. Everything

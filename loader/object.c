@@ -49,14 +49,48 @@ static const char *pin_name(const struct bpf_map *map)
 	return strncmp(name, ".data.", 6) ? NULL : name + 6;
 }
 
-static int set_max_ports(struct xdock_bpf *skeleton, __u32 max_ports)
-{
-	int r;
+struct room {
+	const char *option;
+	const char *maps[2]; /* NULL: there is no second one */
+	__u32 fallback;
+};
 
-	r = bpf_map__set_max_entries(skeleton->maps.xd_port, max_ports);
-	if (!r)
-		r = bpf_map__set_max_entries(skeleton->maps.xd_port_rev, max_ports);
-	return r ? xd_error_system(r, "xd_port: set its size") : 0;
+static const struct room rooms[XD_ROOMS] = {
+	[XD_ROOM_PORTS] = { "--max-ports", { "xd_port", "xd_port_rev" }, XD_PORT_MAX },
+	[XD_ROOM_FLOWS] = { "--max-flows", { "xd_snat", "xd_snat_rev" }, XD_SNAT_MAX },
+	[XD_ROOM_EXCEPTIONS] = { "--max-exceptions", { "xd_exception" }, XD_EXCEPTION_MAX },
+	[XD_ROOM_FRAGMENTS] = { "--max-fragments", { "xd_fragment" }, XD_FRAGMENT_MAX },
+};
+
+static int set_rooms(struct xdock_bpf *skeleton, const __u32 room[XD_ROOMS])
+{
+	for (size_t i = 0; i < XD_ROOMS; i++) {
+		for (size_t j = 0; j < 2 && rooms[i].maps[j]; j++) {
+			const char *name = rooms[i].maps[j];
+			int r = bpf_map__set_max_entries(
+				bpf_object__find_map_by_name(skeleton->obj, name),
+				room[i] ? room[i] : rooms[i].fallback);
+
+			if (r)
+				return xd_error_system(r, "%s: set its size", name);
+		}
+	}
+	return 0;
+}
+
+/* The maps that are there have the sizes that are asked for. */
+static int check_rooms(const struct xdock_bpf *skeleton, const __u32 room[XD_ROOMS])
+{
+	for (size_t i = 0; i < XD_ROOMS; i++) {
+		__u32 now = bpf_map__max_entries(
+			bpf_object__find_map_by_name(skeleton->obj, rooms[i].maps[0]));
+
+		if (room[i] && room[i] != now)
+			return xd_error_usage("%s %u: the instance is up with %u; `xdock down` "
+					      "first",
+					      rooms[i].option, room[i], now);
+	}
+	return 0;
 }
 
 static int load(struct xdock_bpf *skeleton)
@@ -94,12 +128,13 @@ static int pin_all(struct xdock_bpf *skeleton, const char *directory)
 	return 0;
 }
 
-static int load_fresh(struct xd_instance *instance, struct xdock_bpf *skeleton, __u32 max_ports)
+static int load_fresh(struct xd_instance *instance, struct xdock_bpf *skeleton,
+		      const __u32 room[XD_ROOMS])
 {
 	char directory[XD_PIN_PATH_LEN];
 	int r;
 
-	r = set_max_ports(skeleton, max_ports ? max_ports : XD_PORT_MAX);
+	r = set_rooms(skeleton, room);
 	if (!r)
 		r = load(skeleton);
 	if (!r)
@@ -147,17 +182,17 @@ static int replace_program(const struct xd_instance *instance, struct bpf_progra
 	return 0;
 }
 
-static int load_again(struct xd_instance *instance, struct xdock_bpf *skeleton, __u32 max_ports)
+static int load_again(struct xd_instance *instance, struct xdock_bpf *skeleton,
+		      const __u32 room[XD_ROOMS])
 {
 	struct bpf_program *program;
 	int r;
 
 	r = reuse_maps(instance, skeleton);
+	if (!r)
+		r = check_rooms(skeleton, room);
 	if (r)
 		return r;
-	if (max_ports && bpf_map__max_entries(skeleton->maps.xd_port) != max_ports)
-		return xd_error_usage("--max-ports %u: the instance is up with %u; `xdock down` first",
-				      max_ports, bpf_map__max_entries(skeleton->maps.xd_port));
 	r = load(skeleton);
 	bpf_object__for_each_program(program, skeleton->obj) {
 		if (!r)
@@ -166,7 +201,7 @@ static int load_again(struct xd_instance *instance, struct xdock_bpf *skeleton, 
 	return r;
 }
 
-int xd_object_load(struct xd_instance *instance, __u32 max_ports)
+int xd_object_load(struct xd_instance *instance, const __u32 room[XD_ROOMS])
 {
 	struct xdock_bpf *skeleton;
 	int r;
@@ -176,8 +211,8 @@ int xd_object_load(struct xd_instance *instance, __u32 max_ports)
 	r = open_skeleton(instance->cookie, &skeleton);
 	if (r)
 		return r;
-	r = instance->is_up ? load_again(instance, skeleton, max_ports)
-			    : load_fresh(instance, skeleton, max_ports);
+	r = instance->is_up ? load_again(instance, skeleton, room)
+			    : load_fresh(instance, skeleton, room);
 	xdock_bpf__destroy(skeleton);
 	return r;
 }

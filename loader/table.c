@@ -11,8 +11,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "include/exception.h"
+#include "include/fragment.h"
 #include "include/limits.h"
 #include "include/local.h"
+#include "include/peer.h"
+#include "include/sample.h"
+#include "include/snat.h"
 #include "include/undo.h"
 #include "loader/error.h"
 #include "loader/step.h"
@@ -20,26 +25,47 @@
 /* Rows of one bpf(2) batch: long enough to cost nothing, short enough to show progress. */
 #define BATCH 1024
 
+/* Rows of one batch that is read. */
+#define WALK 8192
+
+/* LOCAL_FREE_TARGET of the kernel's LRU: rows that a CPU takes for itself at once. */
+#define LRU_BATCH 128
+
 struct table {
 	const char *name;
 	size_t key_size;
 	size_t value_size;
-	const char *full; /* what to do about a full map */
+	const char *option; /* of `up` that makes it larger; NULL: none */
+	bool is_lru;
 };
 
 static const struct table tables[XD_TABLE_MAX] = {
-	[XD_TABLE_NETWORK] = { "xd_network", sizeof(__u32), sizeof(struct xd_network), NULL },
-	[XD_TABLE_ENDPOINT] = { "xd_endpoint", sizeof(__u32), sizeof(struct xd_endpoint), NULL },
+	[XD_TABLE_NETWORK] = { "xd_network", sizeof(__u32), sizeof(struct xd_network), NULL,
+			       false },
+	[XD_TABLE_ENDPOINT] = { "xd_endpoint", sizeof(__u32), sizeof(struct xd_endpoint), NULL,
+				false },
 	[XD_TABLE_ADDRESS] = { "xd_address", sizeof(struct xd_address_key),
-			       sizeof(struct xd_address), NULL },
-	[XD_TABLE_DEVICE] = { "xd_device", sizeof(__u32), sizeof(__u32), NULL },
+			       sizeof(struct xd_address), NULL, false },
+	[XD_TABLE_DEVICE] = { "xd_device", sizeof(__u32), sizeof(__u32), NULL, false },
 	[XD_TABLE_PORT] = { "xd_port", sizeof(struct xd_port_key), sizeof(struct xd_port),
-			    "`xdock up --max-ports N` makes it larger" },
+			    "--max-ports", false },
 	[XD_TABLE_PORT_REV] = { "xd_port_rev", sizeof(struct xd_port_rev_key),
-				sizeof(struct xd_port_rev),
-				"`xdock up --max-ports N` makes it larger" },
-	[XD_TABLE_LOCAL] = { "xd_local", sizeof(__be32), sizeof(struct xd_local), NULL },
-	[XD_TABLE_UNDO] = { "xd_undo", sizeof(struct xd_undo_key), sizeof(struct xd_undo), NULL },
+				sizeof(struct xd_port_rev), "--max-ports", false },
+	[XD_TABLE_LOCAL] = { "xd_local", sizeof(__be32), sizeof(struct xd_local), NULL, true },
+	[XD_TABLE_SNAT] = { "xd_snat", sizeof(struct xd_snat_key), sizeof(struct xd_snat),
+			    "--max-flows", true },
+	[XD_TABLE_SNAT_REV] = { "xd_snat_rev", sizeof(struct xd_snat_rev_key),
+				sizeof(struct xd_snat_rev), "--max-flows", true },
+	[XD_TABLE_EXCEPTION] = { "xd_exception", sizeof(struct xd_exception_key),
+				 sizeof(struct xd_exception), "--max-exceptions", true },
+	[XD_TABLE_FRAGMENT] = { "xd_fragment", sizeof(struct xd_fragment_key),
+				sizeof(struct xd_fragment), "--max-fragments", true },
+	[XD_TABLE_SAMPLE] = { "xd_sample", sizeof(struct xd_sample_key), sizeof(struct xd_sample),
+			      NULL, true },
+	[XD_TABLE_PEER] = { "xd_peer", sizeof(struct xd_peer_key), sizeof(struct xd_peer), NULL,
+			    true },
+	[XD_TABLE_UNDO] = { "xd_undo", sizeof(struct xd_undo_key), sizeof(struct xd_undo), NULL,
+			    false },
 };
 
 /* Opened for each call: a command that waits for the lock meanwhile (`run`) may find another
@@ -73,9 +99,12 @@ static int open_table(const struct xd_instance *instance, enum xd_table table, i
 static int table_error(int r, enum xd_table table)
 {
 	if (r == -E2BIG || r == -ENOSPC)
-		return xd_error_system(-EBUSY, "%s: the map is full%s%s", tables[table].name,
-				       tables[table].full ? "; " : "",
-				       tables[table].full ? tables[table].full : "");
+		return tables[table].option
+			       ? xd_error_system(
+					 -EBUSY,
+					 "%s: the map is full; `xdock up %s N` makes it larger",
+					 tables[table].name, tables[table].option)
+			       : xd_error_system(-EBUSY, "%s: the map is full", tables[table].name);
 	return xd_error_system(r, "%s", tables[table].name);
 }
 
@@ -178,70 +207,105 @@ int xd_table_delete_many(const struct xd_instance *instance, enum xd_table table
 
 /* Whole buckets at a time, so that rows that come and go meanwhile neither repeat the others nor
  * hide them. */
-int xd_table_read(const struct xd_instance *instance, enum xd_table table, void **ret_keys,
-		  void **ret_values, size_t *ret_count)
+int xd_table_walk(const struct xd_instance *instance, enum xd_table table, xd_table_visit *visit,
+		  void *arg)
 {
 	const struct table *t = &tables[table];
-	char *keys = NULL, *values = NULL;
-	size_t count = 0, room = 0;
-	__u32 cursor, chunk = BATCH;
-	bool is_first = true;
-	int fd, r;
+	void *keys = NULL, *values = NULL;
+	__u32 cursor, chunk = WALK;
+	bool is_first = true, is_last = false;
+	int fd = -1, r;
 
-	if (!instance->is_up) {
-		*ret_keys = *ret_values = NULL;
-		*ret_count = 0;
+	if (!instance->is_up)
 		return 0;
-	}
 	r = open_table(instance, table, &fd);
-	if (r)
-		return r;
-	for (;;) {
+	while (!r && !is_last) {
 		__u32 n = chunk;
-		char *more;
 
-		if (count + n > room) {
-			room = (count + n) * 2;
-			more = realloc(keys, room * t->key_size);
-			if (more)
-				keys = more;
-			else
-				goto no_memory;
-			more = realloc(values, room * t->value_size);
-			if (more)
-				values = more;
-			else
-				goto no_memory;
+		if (!keys) {
+			keys = malloc(chunk * t->key_size);
+			values = malloc(chunk * t->value_size);
 		}
-		r = bpf_map_lookup_batch(fd, is_first ? NULL : &cursor, &cursor,
-					 keys + count * t->key_size,
-					 values + count * t->value_size, &n, NULL);
-		if (r && errno == ENOSPC) {
-			/* One bucket alone has more rows. */
-			chunk *= 2;
-			continue;
-		}
-		if (r && errno != ENOENT) {
-			r = table_error(-errno, table);
-			goto free;
-		}
-		count += n;
-		is_first = false;
-		if (r)
+		if (!keys || !values) {
+			r = xd_error_system(-ENOMEM, "%s", t->name);
 			break;
+		}
+		if (bpf_map_lookup_batch(fd, is_first ? NULL : &cursor, &cursor, keys, values, &n,
+					 NULL)) {
+			if (errno == ENOSPC) {
+				/* One bucket alone has more rows. */
+				chunk *= 2;
+				free(keys);
+				free(values);
+				keys = values = NULL;
+				continue;
+			}
+			is_last = errno == ENOENT;
+			if (!is_last)
+				r = table_error(-errno, table);
+		}
+		is_first = false;
+		if (!r && n)
+			r = visit(keys, values, n, arg);
 	}
-	close(fd);
-	*ret_keys = keys;
-	*ret_values = values;
-	*ret_count = count;
-	return 0;
-no_memory:
-	r = xd_error_system(-ENOMEM, "%s", t->name);
-free:
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	free(keys);
 	free(values);
 	return r;
+}
+
+/* What xd_table_read() has so far. */
+struct rows {
+	const struct table *table;
+	char *keys;
+	char *values;
+	size_t count;
+	size_t room;
+};
+
+static int append(const void *keys, const void *values, size_t count, void *arg)
+{
+	struct rows *rows = arg;
+	const struct table *t = rows->table;
+
+	if (rows->count + count > rows->room) {
+		size_t room = (rows->count + count) * 2;
+		char *more;
+
+		more = realloc(rows->keys, room * t->key_size);
+		if (more)
+			rows->keys = more;
+		else
+			return xd_error_system(-ENOMEM, "%s", t->name);
+		more = realloc(rows->values, room * t->value_size);
+		if (more)
+			rows->values = more;
+		else
+			return xd_error_system(-ENOMEM, "%s", t->name);
+		rows->room = room;
+	}
+	memcpy(rows->keys + rows->count * t->key_size, keys, count * t->key_size);
+	memcpy(rows->values + rows->count * t->value_size, values, count * t->value_size);
+	rows->count += count;
+	return 0;
+}
+
+int xd_table_read(const struct xd_instance *instance, enum xd_table table, void **ret_keys,
+		  void **ret_values, size_t *ret_count)
+{
+	struct rows rows = { .table = &tables[table] };
+	int r = xd_table_walk(instance, table, append, &rows);
+
+	if (r) {
+		free(rows.keys);
+		free(rows.values);
+		return r;
+	}
+	*ret_keys = rows.keys;
+	*ret_values = rows.values;
+	*ret_count = rows.count;
+	return 0;
 }
 
 int xd_table_room(const struct xd_instance *instance, enum xd_table table, size_t *ret_room)
@@ -258,6 +322,40 @@ int xd_table_room(const struct xd_instance *instance, enum xd_table table, size_
 	if (!r)
 		*ret_room = info.max_entries;
 	return r;
+}
+
+static int add_count(const void *keys, const void *values, size_t count, void *arg)
+{
+	(void)keys, (void)values;
+	*(size_t *)arg += count;
+	return 0;
+}
+
+int xd_table_use(const struct xd_instance *instance, enum xd_table table,
+		 struct xd_table_use *ret_use)
+{
+	const struct table *t = &tables[table];
+	struct xd_table_use use = { .map = t->name, .option = t->option };
+	int cpus = libbpf_num_possible_cpus(), r;
+	size_t spare = 0;
+
+	if (cpus < 0)
+		return xd_error_system(cpus, "count the CPUs");
+	r = xd_table_room(instance, table, &use.room);
+	if (!r)
+		r = xd_table_walk(instance, table, add_count, &use.rows);
+	if (r)
+		return r;
+	/* Each CPU takes free rows by the batch, and rows are evicted as soon as the last batch is
+	 * taken (bpf_lru_list.c). */
+	if (t->is_lru) {
+		spare = LRU_BATCH * (size_t)cpus;
+		if (spare > use.room / 2)
+			spare = use.room / 2;
+	}
+	use.is_full = use.rows >= use.room - spare;
+	*ret_use = use;
+	return 0;
 }
 
 int xd_table_full(enum xd_table table)

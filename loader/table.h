@@ -26,6 +26,12 @@ enum xd_table {
 	XD_TABLE_PORT, /* struct xd_port_key -> struct xd_port */
 	XD_TABLE_PORT_REV, /* struct xd_port_rev_key -> struct xd_port_rev */
 	XD_TABLE_LOCAL, /* __be32 address -> struct xd_local */
+	XD_TABLE_SNAT, /* struct xd_snat_key -> struct xd_snat */
+	XD_TABLE_SNAT_REV, /* struct xd_snat_rev_key -> struct xd_snat_rev */
+	XD_TABLE_EXCEPTION, /* struct xd_exception_key -> struct xd_exception */
+	XD_TABLE_FRAGMENT, /* struct xd_fragment_key -> struct xd_fragment */
+	XD_TABLE_SAMPLE, /* struct xd_sample_key -> struct xd_sample */
+	XD_TABLE_PEER, /* struct xd_peer_key -> struct xd_peer */
 	XD_TABLE_UNDO, /* struct xd_undo_key -> struct xd_undo */
 	XD_TABLE_MAX,
 };
@@ -46,13 +52,31 @@ int xd_table_put_many(const struct xd_instance *instance, enum xd_table table, c
 int xd_table_delete_many(const struct xd_instance *instance, enum xd_table table, const void *keys,
 			 size_t count);
 
-/* All rows, as two arrays that the caller frees; none when the instance is not up. Not for
- * XD_TABLE_DEVICE. */
+/* All rows, some of them at a time: visit returns 0, or a negative errno that ends the walk and is
+ * returned. None when the instance is not up. Not for XD_TABLE_DEVICE. */
+typedef int xd_table_visit(const void *keys, const void *values, size_t count, void *arg);
+int xd_table_walk(const struct xd_instance *instance, enum xd_table table, xd_table_visit *visit,
+		  void *arg);
+
+/* The same, as two arrays that the caller frees. */
 int xd_table_read(const struct xd_instance *instance, enum xd_table table, void **ret_keys,
 		  void **ret_values, size_t *ret_count);
 
 /* How many rows the map may have. */
 int xd_table_room(const struct xd_instance *instance, enum xd_table table, size_t *ret_room);
+
+/* How many of them are there? An LRU map evicts before it has its last row, so it is full
+ * earlier. Not for XD_TABLE_DEVICE. */
+struct xd_table_use {
+	const char *map;
+	size_t rows;
+	size_t room;
+	bool is_full;
+	const char *option; /* of `up` that makes it larger; NULL: none */
+};
+int xd_table_use(const struct xd_instance *instance, enum xd_table table,
+		 struct xd_table_use *ret_use);
+
 int xd_table_full(enum xd_table table); /* records that the map is full; returns -EBUSY */
 
 /* Rows of one counter summed over the CPUs; in[XD_COUNT_IN] and so on. */

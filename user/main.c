@@ -66,7 +66,8 @@ const struct command commands[] = {
 	{ "up",
 	  "[BRIDGE] [--subnet CIDR] [--uplink IF]... [--mtu N] [--icc on|off] [--internal]\n"
 	  "         [--masquerade on|off] [--gateway-mode nat|nat-unprotected|routed]\n"
-	  "         [--source-check on|off] [--max-ports N]",
+	  "         [--source-check on|off] [--max-ports N] [--max-flows N]\n"
+	  "         [--max-exceptions N] [--max-fragments N]",
 	  "make the bridge, load and attach the programs, or change what is up",
 	  "BRIDGE                docker0\n"
 	  "--subnet CIDR         172.17.0.0/16; the bridge is its first address, or the one "
@@ -81,7 +82,10 @@ const struct command commands[] = {
 	  "                        nat-unprotected  all, every port\n"
 	  "                        routed           all, ping and published ports; no masquerade\n"
 	  "--source-check on|off drop what is not from a container's own address and MAC; off\n"
-	  "--max-ports N         room for published ports; 65536\n",
+	  "--max-ports N         room for published ports; 65536\n"
+	  "--max-flows N         for flows that containers opened; 131072 of 232 bytes\n"
+	  "--max-exceptions N    for flows off the canonical mapping; 65536 of 96 bytes\n"
+	  "--max-fragments N     for datagrams in fragments; 8192 of 96 bytes\n",
 	  COMMAND_LOCK, up },
 	{ "down", "[BRIDGE]", "take it away again, and every change to this machine",
 	  "BRIDGE           docker0\n", COMMAND_LOCK, down },

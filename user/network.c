@@ -23,6 +23,10 @@
 #define MTU_MAX 65535
 #define MAX_PORTS_MAX 1048576
 
+/* Of the LRU maps: fewer rows than this could not hold what one burst makes. */
+#define MAX_FLOWS_MIN 1024
+#define MAX_FLOWS_MAX 4194304
+
 enum {
 	OPTION_SUBNET = 256,
 	OPTION_UPLINK,
@@ -33,6 +37,9 @@ enum {
 	OPTION_GATEWAY_MODE,
 	OPTION_SOURCE_CHECK,
 	OPTION_MAX_PORTS,
+	OPTION_MAX_FLOWS,
+	OPTION_MAX_EXCEPTIONS,
+	OPTION_MAX_FRAGMENTS,
 };
 
 static const struct option up_options[] = {
@@ -45,6 +52,9 @@ static const struct option up_options[] = {
 	{ "gateway-mode", required_argument, NULL, OPTION_GATEWAY_MODE },
 	{ "source-check", required_argument, NULL, OPTION_SOURCE_CHECK },
 	{ "max-ports", required_argument, NULL, OPTION_MAX_PORTS },
+	{ "max-flows", required_argument, NULL, OPTION_MAX_FLOWS },
+	{ "max-exceptions", required_argument, NULL, OPTION_MAX_EXCEPTIONS },
+	{ "max-fragments", required_argument, NULL, OPTION_MAX_FRAGMENTS },
 	{},
 };
 
@@ -76,6 +86,18 @@ static int parse_subnet(const char *text, struct xd_network_options *options)
 	options->address = address;
 	options->mask = mask;
 	return 0;
+}
+
+static int parse_room(const char *what, unsigned long minimum, unsigned long maximum,
+		      __u32 *ret_room)
+{
+	unsigned long number;
+	int r;
+
+	r = xd_spec_parse_number(what, optarg, minimum, maximum, &number);
+	if (!r)
+		*ret_room = number;
+	return r;
 }
 
 /* The last word on a flag counts. */
@@ -137,9 +159,20 @@ static int parse_up(int argc, char **argv, struct xd_network_options *options,
 				options->mtu = number;
 			break;
 		case OPTION_MAX_PORTS:
-			r = xd_spec_parse_number("max-ports", optarg, 1, MAX_PORTS_MAX, &number);
-			if (!r)
-				options->max_ports = number;
+			r = parse_room("max-ports", 1, MAX_PORTS_MAX,
+				       &options->room[XD_ROOM_PORTS]);
+			break;
+		case OPTION_MAX_FLOWS:
+			r = parse_room("max-flows", MAX_FLOWS_MIN, MAX_FLOWS_MAX,
+				       &options->room[XD_ROOM_FLOWS]);
+			break;
+		case OPTION_MAX_EXCEPTIONS:
+			r = parse_room("max-exceptions", MAX_FLOWS_MIN, MAX_FLOWS_MAX,
+				       &options->room[XD_ROOM_EXCEPTIONS]);
+			break;
+		case OPTION_MAX_FRAGMENTS:
+			r = parse_room("max-fragments", MAX_FLOWS_MIN, MAX_FLOWS_MAX,
+				       &options->room[XD_ROOM_FRAGMENTS]);
 			break;
 		default:
 			r = parse_flag(option, optarg, options);

@@ -228,6 +228,37 @@ static int show_changes(const struct xd_instance *instance)
 	return 0;
 }
 
+/* Every map that can be full. xd_device has a row where xd_endpoint has one. */
+static int show_maps(const struct xd_instance *instance)
+{
+	static const char *const columns[] = { "map", "rows", "max", "full", "enlarged_by", NULL };
+	struct json_object *array = json_object_new_array();
+
+	for (int table = 0; table < XD_TABLE_MAX; table++) {
+		struct json_object *row;
+		struct xd_table_use use;
+		int r;
+
+		if (table == XD_TABLE_DEVICE)
+			continue;
+		r = xd_table_use(instance, table, &use);
+		if (r) {
+			json_object_put(array);
+			return r;
+		}
+		row = json_object_new_object();
+		output_add_text(row, "map", use.map);
+		output_add_number(row, "rows", use.rows);
+		output_add_number(row, "max", use.room);
+		output_add_bool(row, "full", use.is_full);
+		if (use.option)
+			output_add_text(row, "enlarged_by", use.option);
+		json_object_array_add(array, row);
+	}
+	output_table("maps", array, columns);
+	return 0;
+}
+
 static int show_instance(const struct xd_instance *instance, const struct xd_state *state)
 {
 	struct json_object *object = json_object_new_object();
@@ -278,6 +309,8 @@ int status_show(struct xd_instance *instance, int argc, char **argv, int *status
 		r = show_networks(instance, &state);
 	if (!r)
 		r = show_uplinks(instance);
+	if (!r)
+		r = show_maps(instance);
 	if (!r)
 		r = show_changes(instance);
 	xd_state_free(&state);

@@ -43,6 +43,7 @@ _xdock() {
 			;;
 		--subnet | --uplink | --mtu | --max-ports | --name | --bridge | --ip | --pid) ((i++)) ;;
 		--icc | --masquerade | --gateway-mode | --source-check) ((i++)) ;;
+		--max-flows | --max-exceptions | --max-fragments) ((i++)) ;;
 		-p | --publish) ((i++)) ;;
 		-*) ;;
 		*)
@@ -63,7 +64,7 @@ _xdock() {
 	--bridge) choices=$(_xdock_bridges) ;;
 	--icc | --masquerade | --source-check) choices='on off' ;;
 	--gateway-mode) choices='nat nat-unprotected routed' ;;
-	--subnet | --mtu | --max-ports | --name | --ip | --pid | -p | --publish) ;;
+	--subnet | --mtu | --max-* | --name | --ip | --pid | -p | --publish) ;;
 	*)
 		case "$command $verb" in
 		' ')
@@ -73,7 +74,7 @@ _xdock() {
 			;;
 		'up ')
 			choices='--subnet --uplink --mtu --icc --internal --masquerade --gateway-mode
-				--source-check --max-ports'
+				--source-check --max-ports --max-flows --max-exceptions --max-fragments'
 			[[ $word == -* ]] || choices=$(_xdock_bridges)
 			;;
 		'down ') choices=$(_xdock_bridges) ;;

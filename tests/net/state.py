@@ -3,13 +3,14 @@
 
 machine() is everything that `down` has to leave as it was. instance() is what `up` and the rest
 made, without what may differ from one time to the next: interface numbers, the bridge's random
-MAC address, times, counts."""
+MAC address, times, counts, rows that packets make."""
 
 import glob
 import json
 import os
 import re
 import subprocess
+import tempfile
 
 from lab import HERE, XDOCK, expect, run
 
@@ -98,10 +99,14 @@ def octets(words):
     return bytes(int(word, 16) for word in words)
 
 
-def put(name, key, value):
-    """Writes a row of a pinned map."""
-    run(["bpftool", "map", "update", "pinned", f"{pins()}/xd_{name}",
-         "key", "hex", *key.hex(" ").split(), "value", "hex", *value.hex(" ").split()])
+def put(name, rows):
+    """Writes rows of a pinned map, {key: value} as bytes."""
+    lines = [f"map update pinned {pins()}/xd_{name} key hex {key.hex(' ')} value hex {value.hex(' ')}\n"
+             for key, value in rows.items()]
+    with tempfile.NamedTemporaryFile("w", dir="/run") as file:
+        file.writelines(lines)
+        file.flush()
+        run(["bpftool", "batch", "file", file.name])
 
 
 def rename(value, names, field=""):
@@ -125,7 +130,7 @@ def instance(lab, *containers):
             names[link["address"]] = "of the bridge"
             names[str([int(byte, 16) for byte in link["address"].split(":")])] = "of the bridge"
     state = {
-        "status": lab.xdock("status", json=True),
+        "status": strip(lab.xdock("status", json=True), ("maps",)),
         "ports": lab.xdock("port", "list", json=True),
         "containers": lab.xdock("container", "list", json=True),
         **{name: dump(name) for name in MAPS},

@@ -7,7 +7,7 @@ import re
 import socket
 
 from lab import ANY, CLIENT, HERE, HOST, XDOCK, eventually, expect, run
-from state import dump, instance, machine, same, xdock
+from state import dump, instance, machine, put, same, xdock
 
 COMMANDS = ("up", "down", "run", "container", "port", "status", "check", "stats", "drops", "help",
             "version")
@@ -392,3 +392,28 @@ def test_removing_what_is_not_there_and_adding_what_is_are_no_errors(lab):
                   "port rm 9999", "port rm 8080/udp"):
         lab.xdock(*words.split())
         same(instance(lab, "web"), before, words)
+
+
+def test_status_says_of_each_map_how_full_it_is_and_what_enlarges_it(lab):
+    lab.xdock("up", "--max-ports", "100", "--max-flows", "2048", "--max-exceptions", "1024",
+              "--max-fragments", "4096")
+    lab.xdock("container", "add", "web", "-p", "9000-9009:9000-9009")
+    put("fragment", {i.to_bytes(12, "little"): bytes(16) for i in range(10)})
+    # More than it may have: which of them are evicted, and when, is the kernel's business.
+    put("exception", {i.to_bytes(16, "little"): bytes(16) for i in range(2000)})
+
+    def maps():
+        rows = lab.xdock("status", json=True)["maps"]
+        return {row["map"]: (row["rows"], row["max"], row["full"], row.get("enlarged_by")) for row in rows}
+
+    found = maps()
+    expect(found["xd_network"], (1, 64, False, None))
+    for name, row in (("port", (10, 100, False, "--max-ports")), ("port_rev", (10, 100, False, "--max-ports")),
+                      ("snat", (0, 2048, False, "--max-flows")), ("snat_rev", (0, 2048, False, "--max-flows")),
+                      ("fragment", (10, 4096, False, "--max-fragments")),
+                      ("exception", (ANY, 1024, True, "--max-exceptions"))):
+        expect(found[f"xd_{name}"], row, name)
+    lab.xdock("port", "add", "web", "9010-9099:9010-9099")
+    expect(maps()["xd_port"], (100, 100, True, "--max-ports"))
+    line = re.search("xd_exception .*", lab.xdock("status").stdout)[0].split()
+    expect((line[2], line[3:]), ("1024", ["yes", "--max-exceptions"]))

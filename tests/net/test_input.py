@@ -41,6 +41,13 @@ DOWN = [
     (1, "up --max-ports 0", "max-ports 0: below 1"),
     (1, "up --max-ports 1048577", "max-ports 1048577: above 1048576"),
     (1, "up --max-ports x", "max-ports x: not a number"),
+    (1, "up --max-flows 1023", "max-flows 1023: below 1024"),
+    (1, "up --max-flows 4194305", "max-flows 4194305: above 4194304"),
+    (1, "up --max-exceptions 1023", "max-exceptions 1023: below 1024"),
+    (1, "up --max-exceptions 4194305", "max-exceptions 4194305: above 4194304"),
+    (1, "up --max-fragments 1023", "max-fragments 1023: below 1024"),
+    (1, "up --max-fragments 4194305", "max-fragments 4194305: above 4194304"),
+    (1, "up --max-fragments many", "max-fragments many: not a number"),
     (1, "up --icc yes", "icc yes: neither on nor off"),
     (1, "up --icc", "up: option --icc: a value is missing"),
     (1, "up --masquerade ON", "masquerade ON: neither on nor off"),
@@ -89,6 +96,11 @@ DOWN = [
 
 UP = [
     (1, "up --max-ports 100", "--max-ports 100: the instance is up with 65536; `xdock down` first"),
+    (1, "up --max-flows 1024", "--max-flows 1024: the instance is up with 131072; `xdock down` first"),
+    (1, "up --max-exceptions 1024",
+     "--max-exceptions 1024: the instance is up with 65536; `xdock down` first"),
+    (1, "up --max-fragments 1024",
+     "--max-fragments 1024: the instance is up with 8192; `xdock down` first"),
     (2, "up --subnet 10.0.0.0/16",
      "docker0: exists with address 172.17.0.1/16, not 10.0.0.1/16; --subnet 172.17.0.1/16 "
      "uses it as it is"),

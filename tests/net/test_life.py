@@ -158,7 +158,7 @@ def test_flows_do_not_notice_what_happens_to_others(lab):
 
 def test_up_again_keeps_what_the_first_one_was_told(lab):
     lab.ip("-n host link add other type veth peer name other2", "-n host link set other up")
-    lab.xdock("up", "--mtu", "1400", "--max-ports", "100", "--uplink", "wan")
+    lab.xdock("up", "--mtu", "1400", "--max-ports", "100", "--max-flows", "2000", "--uplink", "wan")
     lab.xdock("container", "add", "web")
     before = instance(lab, "web")
     lab.xdock("up")
