@@ -13,6 +13,18 @@
 #include "bpf/publish.h"
 #include "bpf/subnet.h"
 
+/* Does what was decided. Where to_outside() does it, nothing is left for its callers. */
+static __always_inline struct xd_verdict finish(const struct xd_packet *packet,
+						const struct xd_packet *mirrored,
+						struct xd_verdict verdict,
+						const struct xd_translation *translation)
+{
+	if (verdict.action != XD_TRANSLATE)
+		return verdict;
+	return packet->path == XD_PATH_ERROR ? xd_icmp_do(packet, mirrored, translation) :
+					       xd_translate_do(packet, translation);
+}
+
 static __always_inline struct xd_verdict to_sibling(struct xd_packet *packet, enum xd_layer layer,
 						    const struct xd_endpoint *endpoint,
 						    const struct xd_packet *mirrored,
@@ -62,11 +74,12 @@ static __always_inline struct xd_verdict to_host(const struct xd_packet *packet,
 static __always_inline struct xd_verdict to_outside(const struct xd_packet *packet,
 						    enum xd_layer layer,
 						    const struct xd_endpoint *endpoint,
-						    const struct xd_packet *mirrored,
-						    struct xd_translation *ret_translation)
+						    const struct xd_packet *mirrored)
 {
 	bool is_plain = !(endpoint->flags & XD_NETWORK_MASQUERADE);
+	struct xd_translation translation = {};
 	struct xd_port_rev *rev = NULL;
+	struct xd_verdict verdict;
 	struct xd_route route;
 
 	/* The kernel says what became of it, or knows a protocol that nothing here does. */
@@ -78,7 +91,8 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 	case XD_ROUTED:
 		break;
 	case XD_ROUTED_LOCAL:
-		return to_host(packet, layer, endpoint, mirrored, ret_translation);
+		verdict = to_host(packet, layer, endpoint, mirrored, &translation);
+		return finish(packet, mirrored, verdict, &translation);
 	case XD_ROUTED_TOO_BIG:
 		/* With DF, the kernel tells the container. */
 		if (packet->is_df || (is_plain && !rev))
@@ -96,7 +110,7 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 		return xd_pass();
 	if (layer == XD_LAYER_FRAGMENT)
 		return is_plain ? xd_pass() : xd_drop_for(XD_DROP_FRAGMENT);
-	*ret_translation = (struct xd_translation){
+	translation = (struct xd_translation){
 		.to = {
 			.destination = packet->destination,
 			.destination_port = packet->destination_port,
@@ -107,9 +121,12 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 		.direction = XD_COUNT_OUT,
 	};
 	if (packet->path == XD_PATH_ERROR)
-		return xd_icmp_out(packet, mirrored, endpoint, ret_translation);
-	return rev ? xd_publish_out(packet, rev, ret_translation) :
-		     xd_masquerade_out(packet, endpoint, &route, ret_translation);
+		verdict = xd_icmp_out(packet, mirrored, endpoint, &translation);
+	else if (rev)
+		verdict = xd_publish_out(packet, rev, &translation);
+	else
+		verdict = xd_masquerade_out(packet, endpoint, &route, &translation);
+	return finish(packet, mirrored, verdict, &translation);
 }
 
 /* Routed is only what is addressed to the router: a container may be one for others. */
@@ -135,7 +152,7 @@ static __always_inline struct xd_verdict leave(const struct xd_packet *packet,
 	case XD_SUBNET_NONE:
 		/* The direct path comes first and has asked the routes. */
 		if (packet->path != XD_PATH_HAIRPIN)
-			return to_outside(packet, layer, endpoint, mirrored, ret_translation);
+			return to_outside(packet, layer, endpoint, mirrored);
 	}
 	return to_host(packet, layer, endpoint, mirrored, ret_translation);
 }
@@ -207,10 +224,7 @@ static __always_inline struct xd_verdict container(struct xd_packet *packet, enu
 	if ((packet->path == XD_PATH_ERROR) != (layer == XD_LAYER_ERROR))
 		return xd_detour();
 	verdict = decide_leaving(packet, layer, &mirrored, &translation);
-	if (verdict.action != XD_TRANSLATE)
-		return verdict;
-	return packet->path == XD_PATH_ERROR ? xd_icmp_do(packet, &mirrored, &translation) :
-					       xd_translate_do(packet, &translation);
+	return finish(packet, &mirrored, verdict, &translation);
 }
 
 static __always_inline int container_tc(struct __sk_buff *skb, enum xd_path path)

@@ -76,8 +76,9 @@ static __always_inline enum xd_routed xd_route_find(const struct xd_packet *pack
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
 		ret_route->verdict.action = XD_TO_NEIGHBOUR;
 		ret_route->verdict.family = fib->family;
-		__builtin_memcpy(ret_route->verdict.next_hop, fib->ipv6_dst,
-				 sizeof(ret_route->verdict.next_hop));
+		__builtin_memcpy(&ret_route->verdict.next_hop, &fib->ipv6_dst[0], sizeof(__u64));
+		__builtin_memcpy(&ret_route->verdict.next_hop_more, &fib->ipv6_dst[2],
+				 sizeof(__u64));
 		return XD_ROUTED;
 	case BPF_FIB_LKUP_RET_NOT_FWDED:
 		return XD_ROUTED_LOCAL;

@@ -13,30 +13,48 @@
 #include "bpf/subnet.h"
 
 /* A port is published or a flow's, seldom both: published first, since it costs a bit to know. */
-static __always_inline struct xd_verdict to_port(const struct xd_packet *packet,
-						 struct xd_translation *ret_translation)
+static __always_inline struct xd_verdict to_port(const struct xd_packet *packet)
 {
+	struct xd_translation translation;
 	struct xd_published published;
+	struct xd_verdict verdict;
 	bool is_published = xd_reserved_has(packet->destination_port, XD_RESERVED_PUBLISHED) &&
 			    xd_publish_find(packet, packet->ifindex, &published);
 
 	/* A flow that had the port before it was published keeps it. */
 	if (!is_published || published.port->flags & XD_PORT_MASQUERADED) {
-		struct xd_verdict verdict = xd_masquerade_in(packet, ret_translation);
-
+		verdict = xd_masquerade_in(packet, &translation);
+		if (verdict.action == XD_TRANSLATE)
+			return xd_translate_do(packet, &translation);
 		if (!is_published || verdict.action != XD_PASS)
 			return verdict;
 	}
-	return xd_publish_in(packet, &published, ret_translation);
+	verdict = xd_publish_in(packet, &published, &translation);
+	return verdict.action == XD_TRANSLATE ? xd_translate_do(packet, &translation) : verdict;
 }
 
-static __always_inline struct xd_verdict decide(struct xd_packet *packet, enum xd_layer layer,
-						struct xd_packet *mirrored,
-						struct xd_translation *ret_translation)
+/* An ICMP error: about a packet of which flow? */
+static __always_inline struct xd_verdict about(const struct xd_packet *packet)
+{
+	struct xd_translation translation;
+	struct xd_packet mirrored;
+	struct xd_verdict verdict;
+
+	if (!xd_icmp_mirror(packet, &mirrored))
+		return xd_pass();
+	verdict = xd_icmp_in(packet, &mirrored, &translation);
+	return verdict.action == XD_TRANSLATE ? xd_icmp_do(packet, &mirrored, &translation) :
+						verdict;
+}
+
+static __always_inline struct xd_verdict uplink(struct xd_packet *packet, enum xd_layer layer)
 {
 	enum xd_subnet_role role;
 	__u16 flags;
 
+	/* ICMP errors are another function's, which says no more than that to all others. */
+	if ((packet->path == XD_PATH_ERROR) != (layer == XD_LAYER_ERROR))
+		return xd_detour();
 	if (layer == XD_LAYER_NONE)
 		return xd_pass();
 	if (xd_is_loopback(packet->source) || xd_is_loopback(packet->destination) ||
@@ -48,27 +66,9 @@ static __always_inline struct xd_verdict decide(struct xd_packet *packet, enum x
 	role = xd_subnet_find(packet->destination, &flags);
 	if (role == XD_SUBNET_CONTAINER)
 		return xd_isolate_in(packet, layer, flags);
-	if (layer == XD_LAYER_ERROR)
-		return xd_icmp_mirror(packet, mirrored) ?
-			       xd_icmp_in(packet, mirrored, ret_translation) :
-			       xd_pass();
-	return layer == XD_LAYER_TRANSPORT ? to_port(packet, ret_translation) : xd_pass();
-}
-
-static __always_inline struct xd_verdict uplink(struct xd_packet *packet, enum xd_layer layer)
-{
-	struct xd_translation translation = {};
-	struct xd_packet mirrored = {};
-	struct xd_verdict verdict;
-
-	/* ICMP errors are another function's, which says no more than that to all others. */
-	if ((packet->path == XD_PATH_ERROR) != (layer == XD_LAYER_ERROR))
-		return xd_detour();
-	verdict = decide(packet, layer, &mirrored, &translation);
-	if (verdict.action != XD_TRANSLATE)
-		return verdict;
-	return packet->path == XD_PATH_ERROR ? xd_icmp_do(packet, &mirrored, &translation) :
-					       xd_translate_do(packet, &translation);
+	if (packet->path == XD_PATH_ERROR)
+		return about(packet);
+	return layer == XD_LAYER_TRANSPORT ? to_port(packet) : xd_pass();
 }
 
 static __always_inline int uplink_tc(struct __sk_buff *skb, enum xd_path path)

@@ -29,7 +29,10 @@ struct xd_verdict {
 	enum xd_action action;
 	__u32 ifindex;
 	__u32 family; /* of the next hop: AF_INET, or AF_INET6 behind an IPv4 route (RFC 5549) */
-	__be32 next_hop[4];
+	/* Its address, in network byte order from the low end; not an array, which would be kept on the
+	 * stack once for each function that returns a verdict (clang 14). */
+	__u64 next_hop;
+	__u64 next_hop_more; /* of IPv6 */
 };
 
 static __always_inline struct xd_verdict xd_pass(void)
@@ -89,7 +92,8 @@ static __always_inline int xd_verdict_tc(struct __sk_buff *skb, struct xd_verdic
 		return bpf_redirect(verdict.ifindex, 0);
 	case XD_TO_NEIGHBOUR:
 		neighbour.nh_family = verdict.family;
-		__builtin_memcpy(neighbour.ipv6_nh, verdict.next_hop, sizeof(neighbour.ipv6_nh));
+		__builtin_memcpy(&neighbour.ipv6_nh[0], &verdict.next_hop, sizeof(__u64));
+		__builtin_memcpy(&neighbour.ipv6_nh[2], &verdict.next_hop_more, sizeof(__u64));
 		return bpf_redirect_neigh(verdict.ifindex, &neighbour, sizeof(neighbour), 0);
 	case XD_DROP:
 		return TC_ACT_SHOT;
