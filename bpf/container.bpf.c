@@ -83,7 +83,7 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 	struct xd_route route;
 
 	/* The kernel says what became of it, or knows a protocol that nothing here does. */
-	if (packet->ttl <= 1 || layer == XD_LAYER_IPV4)
+	if (packet->ip->ttl <= 1 || layer == XD_LAYER_IPV4)
 		return xd_pass();
 	if (layer == XD_LAYER_TRANSPORT && !(endpoint->flags & XD_NETWORK_ROUTED))
 		rev = xd_publish_rev(packet);
@@ -95,7 +95,7 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 		return finish(packet, mirrored, verdict, &translation);
 	case XD_ROUTED_TOO_BIG:
 		/* With DF, the kernel tells the container. */
-		if (packet->is_df || (is_plain && !rev))
+		if (packet->ip->frag_off & bpf_htons(IP_DF) || (is_plain && !rev))
 			return xd_pass();
 		return xd_drop_for(XD_DROP_UNTRANSLATED);
 	case XD_ROUTED_ENCAPSULATED:

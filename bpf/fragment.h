@@ -49,7 +49,8 @@ static __always_inline bool xd_fragment_find(struct xd_packet *packet)
 		return false;
 	packet->source_port = row->source_port;
 	packet->destination_port = row->destination_port;
-	packet->is_echo_reply = packet->protocol == IPPROTO_ICMP && !row->source_port;
+	if (packet->protocol == IPPROTO_ICMP && !row->source_port)
+		packet->control = XD_ECHO_REPLY;
 	return true;
 }
 

@@ -179,7 +179,7 @@ static __always_inline struct xd_verdict xd_hairpin_out(const struct xd_packet *
 	server.endpoint = bpf_map_lookup_elem(&xd_endpoint, &server.ifindex);
 	if (!server.endpoint || !xd_verdict_is_possible(packet, &server.ifindex))
 		return xd_pass();
-	if (packet->ttl <= 1)
+	if (packet->ip->ttl <= 1)
 		return xd_drop_for(XD_DROP_TTL);
 	if (server.endpoint->bridge == endpoint->bridge && server.ifindex != packet->ifindex)
 		return to_sibling_server(packet, endpoint, &server, published.port,

@@ -63,7 +63,7 @@ static __always_inline bool xd_icmp_mirror(const struct xd_packet *packet,
 	case IPPROTO_ICMP:
 		if (icmp->type == ICMP_ECHO) {
 			ret_mirrored->destination_port = icmp->un.echo.id;
-			ret_mirrored->is_echo_reply = true;
+			ret_mirrored->control = XD_ECHO_REPLY;
 			return true;
 		}
 		if (icmp->type != ICMP_ECHOREPLY)
@@ -124,7 +124,7 @@ static __always_inline enum xd_rewritten rewrite_error(const struct xd_packet *p
 			icmp_gain += xd_csum_gain2(was, *field);
 		}
 		if (is_echo) {
-			echo->un.echo.id = mirrored->is_echo_reply ? to->destination_port :
+			echo->un.echo.id = mirrored->control ? to->destination_port :
 								     to->source_port;
 		} else {
 			ports->source = to->destination_port;
@@ -144,7 +144,7 @@ static __always_inline enum xd_rewritten rewrite_error(const struct xd_packet *p
 					  xd_csum_gain2(bpf_htons(0x0100), 0));
 	ip->saddr = source;
 	ip->daddr = to->destination;
-	ip->ttl = packet->ttl - 1;
+	ip->ttl -= 1;
 	return XD_REWRITTEN;
 }
 
@@ -196,7 +196,7 @@ static __always_inline struct xd_verdict xd_icmp_in(const struct xd_packet *pack
 		to.mac_destination = row->mac;
 		to.mac_source = row->gateway_mac;
 	}
-	if (packet->ttl <= 1)
+	if (packet->ip->ttl <= 1)
 		return xd_drop_for(XD_DROP_TTL);
 	if (!xd_verdict_is_possible(packet, &ifindex))
 		return xd_pass();

@@ -31,7 +31,7 @@ static __always_inline bool is_admitted(const struct xd_packet *packet, enum xd_
 	if (!(flags & XD_NETWORK_ROUTED) || layer != XD_LAYER_TRANSPORT)
 		return false;
 	if (packet->protocol == IPPROTO_ICMP)
-		return !packet->is_echo_reply;
+		return !packet->control;
 	return bpf_map_lookup_elem(&xd_port_rev, &key);
 }
 
@@ -75,7 +75,7 @@ static __always_inline struct xd_verdict xd_isolate_out(const struct xd_packet *
 		return xd_detour();
 	if (!is_admitted(packet, layer, flags))
 		return xd_drop_for(XD_DROP_ISOLATED);
-	if (layer != XD_LAYER_TRANSPORT || packet->ttl <= 1 ||
+	if (layer != XD_LAYER_TRANSPORT || packet->ip->ttl <= 1 ||
 	    xd_route_find(packet, endpoint->bridge, 0, &route) != XD_ROUTED)
 		return xd_pass();
 	key.bridge = route.verdict.ifindex;

@@ -21,12 +21,12 @@
 /* Is the packet one that may open a flow? */
 static __always_inline bool is_opening(const struct xd_packet *packet)
 {
-	if (packet->is_later)
+	if (xd_packet_is_later(packet))
 		return false;
 	if (packet->protocol == IPPROTO_TCP)
-		return (packet->tcp_flags &
+		return (packet->control &
 			(XD_TCP_FIN | XD_TCP_SYN | XD_TCP_RST | XD_TCP_ACK)) == XD_TCP_SYN;
-	return !packet->is_echo_reply;
+	return !packet->control;
 }
 
 /* The live row of the packet's flow; then side has its address and port. Otherwise NULL, and side
@@ -49,7 +49,7 @@ static __always_inline struct xd_snat *xd_masquerade_find(const struct xd_packet
 	if (row->address != side->address && !(row->flags & XD_SNAT_PLAIN) &&
 	    !xd_local_has(packet, endpoint->bridge, row->address))
 		return NULL;
-	if (is_due(bpf_ktime_get_coarse_ns(), row->seen_ns, row->flags, packet->tcp_flags)) {
+	if (is_due(bpf_ktime_get_coarse_ns(), row->seen_ns, row->flags, packet->control)) {
 		struct xd_snat_rev_key rev_key = {
 			.remote_address = side->remote_address,
 			.address = row->address,
@@ -59,7 +59,7 @@ static __always_inline struct xd_snat *xd_masquerade_find(const struct xd_packet
 		};
 
 		/* Its reverse half is lost: it gets the same port again or, in its middle, none. */
-		if (!snat_renew_out(row, &rev_key, &key, packet->tcp_flags)) {
+		if (!snat_renew_out(row, &rev_key, &key, packet->control)) {
 			side->address = row->address;
 			side->port = row->port;
 			side->is_kept |= !can_open;
@@ -133,7 +133,7 @@ static __always_inline struct xd_verdict xd_masquerade_in(const struct xd_packet
 	if (!row)
 		return xd_pass();
 	/* As in xd_publish_in(). */
-	if (packet->ttl <= 1)
+	if (packet->ip->ttl <= 1)
 		return xd_drop_for(XD_DROP_TTL);
 	ifindex = row->ifindex;
 	if (!xd_verdict_is_possible(packet, &ifindex))

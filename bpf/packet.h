@@ -48,6 +48,7 @@
 #define XD_TCP_SYN 0x02
 #define XD_TCP_RST 0x04
 #define XD_TCP_ACK 0x10
+#define XD_ECHO_REPLY 0x10
 
 /* No pointer into struct xd_packet is given to a helper: the compiler would have to assume that
  * the helper changed it, and the hook would no longer be a constant. */
@@ -92,13 +93,21 @@ struct xd_packet {
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 protocol;
-	__u8 ttl;
-	__u8 tcp_flags; /* XD_TCP_*; 0 unless TCP */
-	bool is_df; /* not to be fragmented */
-	bool is_fragment; /* one of several */
-	bool is_later; /* a fragment without the transport header */
-	bool is_echo_reply;
+	__u8 control; /* TCP: XD_TCP_*; ICMP echo: XD_ECHO_REPLY of a reply; otherwise 0 */
 };
+
+/* What few packets are asked for, or but once, is read where it stands: every member above is a
+ * slot of the stack that is written and read again. Until the packet is rewritten. */
+static __always_inline bool xd_packet_is_fragment(const struct xd_packet *packet)
+{
+	return packet->ip->frag_off & bpf_htons(IP_MF | IP_OFFSET);
+}
+
+/* Without the transport header. */
+static __always_inline bool xd_packet_is_later(const struct xd_packet *packet)
+{
+	return packet->ip->frag_off & bpf_htons(IP_OFFSET);
+}
 
 static __always_inline bool xd_is_loopback(__be32 address)
 {
@@ -134,14 +143,14 @@ static __always_inline enum xd_layer parse_transport(struct xd_packet *packet, v
 		header = tcp->doff * 4;
 		if (header < sizeof(*tcp) || header > room)
 			return XD_LAYER_IPV4;
-		packet->tcp_flags = ((__u8 *)tcp)[13];
+		packet->control = ((__u8 *)tcp)[13];
 	} else if (packet->protocol == IPPROTO_UDP) {
 		if ((void *)(udp + 1) > data_end)
 			return XD_LAYER_IPV4;
 		header = sizeof(*udp);
 		/* The length of a GSO datagram may be that of a segment or of the whole. */
 		if (bpf_ntohs(udp->len) < header ||
-		    (bpf_ntohs(udp->len) > room && !packet->is_fragment))
+		    (bpf_ntohs(udp->len) > room && !xd_packet_is_fragment(packet)))
 			return XD_LAYER_IPV4;
 	} else if (packet->protocol == IPPROTO_SCTP) {
 		/* Ports, verification tag and checksum: twelve bytes (RFC 9260, 3.1). */
@@ -187,13 +196,13 @@ static __always_inline enum xd_layer parse_icmp(struct xd_packet *packet, void *
 	case ICMP_ECHOREPLY:
 		packet->source_port = 0;
 		packet->destination_port = icmp->un.echo.id;
-		packet->is_echo_reply = true;
+		packet->control = XD_ECHO_REPLY;
 		break;
 	case ICMP_DEST_UNREACH:
 	case ICMP_SOURCE_QUENCH:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETERPROB:
-		if (data + XD_ERROR_MIN > data_end || packet->is_fragment ||
+		if (data + XD_ERROR_MIN > data_end || xd_packet_is_fragment(packet) ||
 		    ip_length < XD_ERROR_MIN - XD_IP_OFFSET)
 			return XD_LAYER_IPV4;
 		return XD_LAYER_ERROR;
@@ -237,17 +246,11 @@ static __always_inline enum xd_layer parse(struct xd_packet *packet, void *data,
 	packet->source = ip->saddr;
 	packet->destination = ip->daddr;
 	packet->protocol = ip->protocol;
-	packet->ttl = ip->ttl;
-	packet->is_df = ip->frag_off & bpf_htons(IP_DF);
 	if (ip->ihl != 5)
 		return XD_LAYER_IPV4;
-	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
-		packet->is_fragment = true;
+	if (ip->frag_off & bpf_htons(IP_OFFSET)) {
 		packet->mtu_length = ip_length;
-		if (ip->frag_off & bpf_htons(IP_OFFSET)) {
-			packet->is_later = true;
-			return has_ports(packet->protocol) ? XD_LAYER_FRAGMENT : XD_LAYER_IPV4;
-		}
+		return has_ports(packet->protocol) ? XD_LAYER_FRAGMENT : XD_LAYER_IPV4;
 	}
 	if (packet->protocol == IPPROTO_ICMP) {
 		*is_icmp = true;

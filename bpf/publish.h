@@ -60,7 +60,7 @@ static __always_inline struct xd_verdict xd_publish_in(const struct xd_packet *p
 	struct xd_port *port = published->port;
 
 	/* The host would answer as the owner of the address, by a reset of the flow. */
-	if (packet->ttl <= 1)
+	if (packet->ip->ttl <= 1)
 		return xd_drop_for(XD_DROP_TTL);
 	/* The container is gone and the mapping is not yet: as if it were not published. */
 	if (!xd_verdict_is_possible(packet, &port->ifindex))

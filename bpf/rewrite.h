@@ -70,7 +70,7 @@ enum xd_transport {
 
 static __always_inline enum xd_transport transport(const struct xd_packet *packet)
 {
-	if (packet->is_later || packet->protocol == IPPROTO_SCTP)
+	if (xd_packet_is_later(packet) || packet->protocol == IPPROTO_SCTP)
 		return XD_TRANSPORT_FIXED;
 	return packet->protocol == IPPROTO_ICMP ? XD_TRANSPORT_ECHO : XD_TRANSPORT_SUMMED;
 }
@@ -155,7 +155,7 @@ static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *pack
 		ports->dest = to->destination_port;
 	} else if (kind == XD_TRANSPORT_ECHO) {
 		icmp->checksum = xd_csum_apply(icmp->checksum, port_gain);
-		icmp->un.echo.id = packet->is_echo_reply ? to->destination_port : to->source_port;
+		icmp->un.echo.id = packet->control ? to->destination_port : to->source_port;
 	}
 
 	xd_mac_copy(eth->h_dest, to->mac_destination);
@@ -164,7 +164,7 @@ static __always_inline enum xd_rewritten xd_rewrite(const struct xd_packet *pack
 	ip->daddr = to->destination;
 	/* TTL is the high byte of its 16-bit word. */
 	ip->check = xd_csum_apply(ip->check, gain + xd_csum_gain2(bpf_htons(0x0100), 0));
-	ip->ttl = packet->ttl - 1;
+	ip->ttl -= 1;
 	return XD_REWRITTEN;
 }
 

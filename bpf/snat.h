@@ -411,14 +411,14 @@ static __always_inline struct xd_snat_rev *xd_snat_find_rev(const struct xd_pack
 	struct xd_snat_rev *row;
 
 	/* Who asks for a connection answers none. */
-	if ((packet->tcp_flags & (XD_TCP_SYN | XD_TCP_ACK)) == XD_TCP_SYN)
+	if ((packet->control & (XD_TCP_SYN | XD_TCP_ACK)) == XD_TCP_SYN)
 		return NULL;
 	row = bpf_map_lookup_elem(&xd_snat_rev, &key);
 	if (!row)
 		return NULL;
 	if ((!(row->flags & XD_SNAT_REPLIED) ||
-	     is_due(bpf_ktime_get_coarse_ns(), row->seen_ns, row->flags, packet->tcp_flags)) &&
-	    !snat_renew_in(row, &key, packet->tcp_flags))
+	     is_due(bpf_ktime_get_coarse_ns(), row->seen_ns, row->flags, packet->control)) &&
+	    !snat_renew_in(row, &key, packet->control))
 		return NULL;
 	return row;
 }
