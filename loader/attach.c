@@ -20,6 +20,7 @@
 /* enum bpf_attach_type of Linux 6.6; the headers of libbpf 1.1 end before. */
 #define TCX_INGRESS ((enum bpf_attach_type)46)
 #define TCX_EGRESS ((enum bpf_attach_type)47)
+#define TCX_BEFORE (1 << 3) /* BPF_F_BEFORE */
 
 /* Our place among the filters of a clsact qdisc: behind those that were given no priority, which
  * the kernel numbers down from 49152. */
@@ -209,6 +210,31 @@ int xd_attach(const struct xd_instance *instance, enum xd_attach_point point, __
 	}
 	close(program);
 	return r;
+}
+
+int xd_attach_first(int program_fd, __u32 ifindex, const char *name, int *ret_link_fd)
+{
+	/* union bpf_attr of Linux 6.6 for BPF_LINK_CREATE: neither libbpf 1.1 nor its headers know
+	 * its members for tcx. Before nothing is in front of all. */
+	struct {
+		__u32 program_fd;
+		__u32 ifindex;
+		__u32 attach_type;
+		__u32 flags;
+		__u32 relative_fd;
+		__u64 expected_revision;
+	} attributes = {
+		.program_fd = program_fd,
+		.ifindex = ifindex,
+		.attach_type = TCX_INGRESS,
+		.flags = TCX_BEFORE,
+	};
+	int fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes));
+
+	if (fd < 0)
+		return xd_error_system(-errno, "%s: attach a program in front of all", name);
+	*ret_link_fd = fd;
+	return 0;
 }
 
 /* The pin is the last reference, but a link that loses it is detached some time later. */

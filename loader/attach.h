@@ -35,6 +35,10 @@ enum xd_attached {
 int xd_attach(const struct xd_instance *instance, enum xd_attach_point point, __u32 ifindex,
 	      const char *name);
 
+/* A program in front of all others at the ingress of an interface, for as long as *ret_link_fd is
+ * open. Needs tcx. */
+int xd_attach_first(int program_fd, __u32 ifindex, const char *name, int *ret_link_fd);
+
 /* No error when it is not attached, or the interface is gone. */
 int xd_detach(const struct xd_instance *instance, enum xd_attach_point point, __u32 ifindex,
 	      const char *name);

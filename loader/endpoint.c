@@ -3,8 +3,8 @@
  *
  * add: namespace -> veth pair -> xd_device, xd_endpoint, xd_address -> program -> addresses, up
  *      -> neighbours -> ports
- * rm:  ports -> xd_address, xd_endpoint -> program -> veth pair (xd_device goes with it)
- *      -> namespace
+ * rm:  ports -> xd_address -> program -> veth pair (xd_device goes with it) -> flows
+ *      -> xd_endpoint -> namespace
  *
  * A killed `add` is finished by the same command: the row of xd_endpoint says what was decided,
  * and every step behind it can be done again. Before that row there are a namespace and a veth
@@ -23,6 +23,7 @@
 #include "include/limits.h"
 #include "loader/attach.h"
 #include "loader/error.h"
+#include "loader/flow.h"
 #include "loader/netns.h"
 #include "loader/network.h"
 #include "loader/port.h"
@@ -117,8 +118,9 @@ int xd_endpoint_open_netns(const struct xd_instance *instance,
 	return 0;
 }
 
-int xd_endpoint_delete(const struct xd_instance *instance, struct xd_rtnl *rtnl,
-		       const struct xd_state *state, const struct xd_endpoint_row *endpoint)
+/* Away from everything that sends it packets. */
+static int disconnect(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+		      const struct xd_state *state, const struct xd_endpoint_row *endpoint)
 {
 	const struct xd_endpoint *value = &endpoint->value;
 	struct xd_address_key address = { .bridge = value->bridge, .address = value->address };
@@ -126,15 +128,12 @@ int xd_endpoint_delete(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 	struct xd_port_key *ports = calloc(state->port_count + 1, sizeof(*ports));
 	struct xd_link link;
 	size_t count = 0;
-	char path[160];
 	int r = 0;
 
 	if (!ports || !revs) {
 		r = xd_error_system(-ENOMEM, "container %s", value->name);
 		goto free;
 	}
-	if (!xd_step("remove container %s", value->name))
-		goto free;
 	for (size_t i = 0; i < state->port_count; i++) {
 		if (state->ports[i].value.ifindex != endpoint->ifindex)
 			continue;
@@ -158,15 +157,40 @@ int xd_endpoint_delete(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 	if (!r && endpoint->is_alive && !xd_link_get(rtnl, endpoint->ifindex, &link))
 		r = xd_error_system(-EBUSY, "container %s: %s is still there", value->name,
 				    link.name);
-	if (!r)
-		r = xd_table_delete(instance, XD_TABLE_ENDPOINT, &endpoint->ifindex);
-	if (!r)
-		r = xd_netns_remove(xd_endpoint_netns_path(instance, value->name, path));
-	if (!r)
-		xd_error_clear();
 free:
 	free(ports);
 	free(revs);
+	return r;
+}
+
+int xd_endpoint_delete(const struct xd_instance *instance, struct xd_rtnl *rtnl,
+		       const struct xd_state *state, const struct xd_endpoint_row *endpoints,
+		       size_t count)
+{
+	__be32 *addresses = calloc(count + 1, sizeof(*addresses));
+	char path[160];
+	size_t i;
+	int r = 0;
+
+	if (!addresses)
+		return xd_error_system(-ENOMEM, "containers");
+	for (i = 0; !r && i < count; i++) {
+		addresses[i] = endpoints[i].value.address;
+		if (xd_step("remove container %s", endpoints[i].value.name))
+			r = disconnect(instance, rtnl, state, &endpoints[i]);
+	}
+	/* The row keeps the address from others until nothing is left of its flows. */
+	if (!r && count)
+		r = xd_flow_forget(instance, addresses, count, NULL);
+	for (i = 0; !r && i < count && !xd_step_is_dry_run(); i++) {
+		r = xd_table_delete(instance, XD_TABLE_ENDPOINT, &endpoints[i].ifindex);
+		if (!r)
+			r = xd_netns_remove(
+				xd_endpoint_netns_path(instance, endpoints[i].value.name, path));
+	}
+	if (!r)
+		xd_error_clear();
+	free(addresses);
 	return r;
 }
 
@@ -595,7 +619,7 @@ static void roll_back(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 	xd_error_save(&saved);
 	plan->row.is_alive = true;
 	if (plan->row.ifindex) {
-		xd_endpoint_delete(instance, rtnl, state, &plan->row);
+		xd_endpoint_delete(instance, rtnl, state, &plan->row, 1);
 	} else {
 		host_name(plan->options->name, name);
 		if (plan->has_link && !xd_link_find(rtnl, name, &link))
@@ -666,7 +690,7 @@ int xd_endpoint_remove(const struct xd_instance *instance, const char *name)
 	if (!r && xd_endpoint_find(&state, name, &endpoint)) {
 		xd_error_clear();
 	} else if (!r) {
-		r = xd_endpoint_delete(instance, rtnl, &state, endpoint);
+		r = xd_endpoint_delete(instance, rtnl, &state, endpoint, 1);
 		xd_state_free(&state);
 		if (!r)
 			r = xd_endpoint_heal(instance, rtnl, &state);

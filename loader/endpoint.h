@@ -55,8 +55,9 @@ int xd_endpoint_heal(const struct xd_instance *instance, struct xd_rtnl *rtnl,
  * and their containers' veth pairs. Errors: -EBUSY when one is in use by pins elsewhere. */
 int xd_endpoint_sweep(const struct xd_instance *instance);
 
-/* The part of xd_endpoint_remove() behind the lookup; ifindex alone has to be right. */
+/* The part of xd_endpoint_remove() behind the lookup, for several at once. */
 int xd_endpoint_delete(const struct xd_instance *instance, struct xd_rtnl *rtnl,
-		       const struct xd_state *state, const struct xd_endpoint_row *endpoint);
+		       const struct xd_state *state, const struct xd_endpoint_row *endpoints,
+		       size_t count);
 
 #endif

@@ -660,11 +660,17 @@ static int remove_network(const struct xd_instance *instance, struct xd_rtnl *rt
 			  const struct xd_state *state, __u32 ifindex,
 			  const struct xd_network *network)
 {
-	int r = 0;
+	struct xd_endpoint_row *endpoints = calloc(state->endpoint_count + 1, sizeof(*endpoints));
+	size_t count = 0;
+	int r;
 
-	for (size_t i = 0; !r && i < state->endpoint_count; i++)
+	if (!endpoints)
+		return xd_error_system(-ENOMEM, "network %s", network->name);
+	for (size_t i = 0; i < state->endpoint_count; i++)
 		if (state->endpoints[i].value.bridge == ifindex)
-			r = xd_endpoint_delete(instance, rtnl, state, &state->endpoints[i]);
+			endpoints[count++] = state->endpoints[i];
+	r = xd_endpoint_delete(instance, rtnl, state, endpoints, count);
+	free(endpoints);
 	if (!r)
 		r = xd_detach(instance, XD_ATTACH_BRIDGE, ifindex, network->name);
 	if (!r)

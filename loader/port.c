@@ -27,23 +27,18 @@
 
 #define PORT_TEXT_LEN 40
 
-static const char *protocol_name(__u8 protocol)
-{
-	return protocol == IPPROTO_TCP ? "tcp" : "udp";
-}
-
 static const char *format_key(const struct xd_port_key *key, char text[PORT_TEXT_LEN])
 {
 	char address[INET_ADDRSTRLEN];
 
 	if (!key->address) {
 		snprintf(text, PORT_TEXT_LEN, "%u/%s", ntohs(key->port),
-			 protocol_name(key->protocol));
+			 xd_spec_protocol(key->protocol));
 		return text;
 	}
 	inet_ntop(AF_INET, &key->address, address, sizeof(address));
 	snprintf(text, PORT_TEXT_LEN, "%s:%u/%s", address, ntohs(key->port),
-		 protocol_name(key->protocol));
+		 xd_spec_protocol(key->protocol));
 	return text;
 }
 
@@ -247,7 +242,7 @@ static int choose(struct batch *batch, const struct xd_spec *spec, __be16 port)
 			return take(batch, &key, port);
 	}
 	return xd_error_system(-EBUSY, "port %u/%s: no host port is free", ntohs(port),
-			       protocol_name(spec->protocol));
+			       xd_spec_protocol(spec->protocol));
 }
 
 /* The first host port of the range that is free. */

@@ -116,6 +116,22 @@ static int parse_protocol(const char *spec, const char *text, __u8 *ret_protocol
 	return 0;
 }
 
+const char *xd_spec_protocol(__u8 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return "tcp";
+	case IPPROTO_UDP:
+		return "udp";
+	case IPPROTO_SCTP:
+		return "sctp";
+	case IPPROTO_ICMP:
+		return "icmp";
+	default:
+		return "?";
+	}
+}
+
 static int parse_host_address(const char *spec, const char *text, __be32 *ret_address)
 {
 	struct in_addr address;

@@ -31,6 +31,9 @@ int xd_spec_parse(const char *text, struct xd_spec *ret_spec);
 #define XD_SPEC_TEXT_LEN 64
 const char *xd_spec_format(const struct xd_spec *spec, char buffer[XD_SPEC_TEXT_LEN]);
 
+/* "tcp", "udp", "sctp", "icmp", by IPPROTO_*; "?" for others. */
+const char *xd_spec_protocol(__u8 protocol);
+
 /* "10.1.2.3/24" -> address (as written, host bits kept) and mask. Prefix 8..30.
  * Errors: -EINVAL with a message that quotes TEXT. */
 int xd_spec_parse_cidr(const char *text, __be32 *ret_address, __be32 *ret_mask);

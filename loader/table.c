@@ -20,6 +20,7 @@
 #include "include/snat.h"
 #include "include/undo.h"
 #include "loader/error.h"
+#include "loader/flow.h"
 #include "loader/step.h"
 
 /* Rows of one bpf(2) batch: long enough to cost nothing, short enough to show progress. */
@@ -306,6 +307,54 @@ int xd_table_read(const struct xd_instance *instance, enum xd_table table, void 
 	*ret_values = rows.values;
 	*ret_count = rows.count;
 	return 0;
+}
+
+/* What xd_table_prune() looks for, and has found. */
+struct prune {
+	xd_table_match *is_match;
+	const void *arg;
+	struct rows rows; /* keys alone */
+};
+
+static int collect(const void *keys, const void *values, size_t count, void *arg)
+{
+	struct prune *prune = arg;
+	const struct table *t = prune->rows.table;
+	struct rows *rows = &prune->rows;
+
+	if (rows->count + count > rows->room) {
+		size_t room = (rows->count + count) * 2;
+		char *more = realloc(rows->keys, room * t->key_size);
+
+		if (!more)
+			return xd_error_system(-ENOMEM, "%s", t->name);
+		rows->keys = more;
+		rows->room = room;
+	}
+	for (size_t i = 0; i < count; i++) {
+		const char *key = (const char *)keys + i * t->key_size;
+		const char *value = (const char *)values + i * t->value_size;
+
+		if (!prune->is_match || prune->is_match(key, value, prune->arg))
+			memcpy(rows->keys + rows->count++ * t->key_size, key, t->key_size);
+	}
+	return 0;
+}
+
+int xd_table_prune(const struct xd_instance *instance, enum xd_table table,
+		   xd_table_match *is_match, const void *arg, size_t *ret_count)
+{
+	struct prune prune = { .is_match = is_match, .arg = arg, .rows.table = &tables[table] };
+	size_t *count = &prune.rows.count;
+	int r;
+
+	r = xd_table_walk(instance, table, collect, &prune);
+	if (!r && *count && xd_step("delete %zu rows of %s", *count, tables[table].name))
+		r = xd_table_delete_many(instance, table, prune.rows.keys, *count);
+	free(prune.rows.keys);
+	if (!r && ret_count)
+		*ret_count = *count;
+	return r;
 }
 
 int xd_table_room(const struct xd_instance *instance, enum xd_table table, size_t *ret_room)
@@ -634,7 +683,26 @@ void xd_state_free(struct xd_state *state)
 		r_;                                                                                \
 	})
 
-static int apply(const struct xd_instance *instance, const struct xd_operations *operations)
+/* Before their addresses can be given again. */
+static int forget_flows(const struct xd_instance *instance, const struct xd_state *state)
+{
+	__be32 *addresses = calloc(state->endpoint_count + 1, sizeof(*addresses));
+	size_t count = 0;
+	int r = 0;
+
+	if (!addresses)
+		return xd_error_system(-ENOMEM, "flows");
+	for (size_t i = 0; i < state->endpoint_count; i++)
+		if (!state->endpoints[i].is_alive)
+			addresses[count++] = state->endpoints[i].value.address;
+	if (count)
+		r = xd_flow_forget(instance, addresses, count, NULL);
+	free(addresses);
+	return r;
+}
+
+static int apply(const struct xd_instance *instance, const struct xd_state *state,
+		 const struct xd_operations *operations)
 {
 	const struct xd_operations *o = operations;
 	int r;
@@ -646,6 +714,8 @@ static int apply(const struct xd_instance *instance, const struct xd_operations 
 	if (!r)
 		r = xd_table_delete_many(instance, XD_TABLE_ADDRESS, o->address_delete,
 					 o->address_delete_count);
+	if (!r)
+		r = forget_flows(instance, state);
 	if (!r)
 		r = xd_table_delete_many(instance, XD_TABLE_ENDPOINT, o->endpoint_delete,
 					 o->endpoint_delete_count);
@@ -676,7 +746,7 @@ int xd_state_heal(const struct xd_instance *instance, struct xd_state *ret_state
 		    operations.rev_delete_count + operations.address_delete_count +
 			    operations.address_put_count + operations.rev_put_count +
 			    operations.port_put_count)) {
-		r = apply(instance, &operations);
+		r = apply(instance, &state, &operations);
 		xd_state_free(&state);
 		if (!r)
 			r = xd_state_read(instance, &state);

@@ -6,6 +6,7 @@
 #ifndef XD_TABLE_H
 #define XD_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "include/count.h"
@@ -61,6 +62,12 @@ int xd_table_walk(const struct xd_instance *instance, enum xd_table table, xd_ta
 /* The same, as two arrays that the caller frees. */
 int xd_table_read(const struct xd_instance *instance, enum xd_table table, void **ret_keys,
 		  void **ret_values, size_t *ret_count);
+
+/* Delete the rows for which is_match(key, value, arg) is true; NULL: all. In a dry run they are only
+ * counted. ret_count may be NULL. */
+typedef bool xd_table_match(const void *key, const void *value, const void *arg);
+int xd_table_prune(const struct xd_instance *instance, enum xd_table table,
+		   xd_table_match *is_match, const void *arg, size_t *ret_count);
 
 /* How many rows the map may have. */
 int xd_table_room(const struct xd_instance *instance, enum xd_table table, size_t *ret_room);

@@ -33,6 +33,7 @@ extern const struct command commands[];
 /* Command words with verbs of their own: "container add". */
 extern const struct command container_commands[];
 extern const struct command port_commands[];
+extern const struct command flow_commands[];
 
 const struct command *command_find(const struct command *table, const char *name);
 

@@ -299,8 +299,7 @@ static void say_chosen_ports(const struct xd_instance *instance, const struct re
 		for (size_t i = 0; i < count; i++)
 			if (ranges[i].ifindex == endpoint->ifindex)
 				fprintf(stderr, "xdock: host port %u/%s is port %u of %s\n",
-					ranges[i].host_port,
-					ranges[i].protocol == IPPROTO_TCP ? "tcp" : "udp",
+					ranges[i].host_port, xd_spec_protocol(ranges[i].protocol),
 					ranges[i].port, endpoint->value.name);
 	free(ranges);
 	xd_state_free(&state);

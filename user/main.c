@@ -32,7 +32,7 @@ static int version(struct xd_instance *instance, int argc, char **argv, int *sta
 	return 0;
 }
 
-/* `container` and `port`: the verb says what is needed. */
+/* `container`, `port` and `flow`: the verb says what is needed. */
 static int run_verb(const struct command *verbs, int argc, char **argv, int *status)
 {
 	static char name[64]; /* as errors say it */
@@ -60,6 +60,12 @@ static int port(struct xd_instance *instance, int argc, char **argv, int *status
 {
 	(void)instance;
 	return run_verb(port_commands, argc, argv, status);
+}
+
+static int flow(struct xd_instance *instance, int argc, char **argv, int *status)
+{
+	(void)instance;
+	return run_verb(flow_commands, argc, argv, status);
 }
 
 const struct command commands[] = {
@@ -102,6 +108,7 @@ const struct command commands[] = {
 	{ "port", "add|rm|list",
 	  "published ports; SPEC is [[ADDRESS:]HOST_PORT[-END]:]PORT[-END][/tcp|/udp]", NULL,
 	  COMMAND_NOTHING, port },
+	{ "flow", "list|flush", "flows that the programs remember", NULL, COMMAND_NOTHING, flow },
 	{ "status", "", "what is up, attached and changed, or left behind", NULL, COMMAND_INSTANCE,
 	  status_show },
 	{ "check", "", "can this machine run xdock?", NULL, COMMAND_NOTHING, check },
@@ -174,6 +181,15 @@ int command_words(int argc, char **argv, int minimum, int maximum)
 	return 0;
 }
 
+/* NULL: it has none. */
+static const struct command *find_verbs(const struct command *command)
+{
+	return command->run == container ? container_commands
+	       : command->run == port	 ? port_commands
+	       : command->run == flow	 ? flow_commands
+					 : NULL;
+}
+
 static void help_command(const char *word, const struct command *command)
 {
 	output_line("xdock %s%s%s%s%s", word ? word : "", word ? " " : "", command->name,
@@ -192,9 +208,7 @@ static int help(struct xd_instance *instance, int argc, char **argv, int *status
 		command = command_find(commands, argv[1]);
 		if (!command)
 			return xd_error_usage("help: %s: no such command", argv[1]);
-		verbs = command->run == port	    ? port_commands :
-			command->run == container ? container_commands :
-						    NULL;
+		verbs = find_verbs(command);
 		if (argc > 3 || (argc > 2 && (!verbs || !command_find(verbs, argv[2]))))
 			return xd_error_usage("help: argument \"%s\" is one too many",
 					      argv[argc > 3 ? 3 : 2]);
@@ -243,7 +257,8 @@ static void ask_for_help(int argc, char **argv)
 		at++;
 	if (at >= argc || (strcmp(argv[at], "--help") && strcmp(argv[at], "-h")))
 		return;
-	if (at == optind + 2 && strcmp(argv[optind], "container") && strcmp(argv[optind], "port"))
+	if (at == optind + 2 && (!command_find(commands, argv[optind]) ||
+				 !find_verbs(command_find(commands, argv[optind]))))
 		return;
 	/* What is behind it is of no interest any more. */
 	argv[at + 1] = NULL;

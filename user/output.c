@@ -12,6 +12,7 @@
 #include "loader/error.h"
 
 #define CELL_LEN 256
+#define COLUMNS_MAX 16
 
 static bool is_json_wanted;
 static bool is_given_away;
@@ -47,38 +48,40 @@ static void print_title(const char *key, int width)
 		putchar(*key ? toupper(*key++) : ' ');
 }
 
+static struct json_object *get_cell(struct json_object *rows, size_t row, const char *column)
+{
+	return json_object_object_get(json_object_array_get_idx(rows, row), column);
+}
+
 static void print_table(struct json_object *rows, const char *const *columns)
 {
-	size_t count = json_object_array_length(rows);
+	size_t count = json_object_array_length(rows), last = 0;
+	int widths[COLUMNS_MAX] = {};
 	char cell[CELL_LEN];
 
 	if (!count)
 		return;
-	/* Row -1 is the heading; the last column is as wide as it is. */
-	for (long row = -1; row < (long)count; row++) {
-		for (size_t c = 0; columns[c]; c++) {
-			size_t width = strlen(columns[c]);
+	while (columns[last + 1])
+		last++;
+	/* The last column is as wide as it is. */
+	for (size_t c = 0; c < last; c++) {
+		widths[c] = strlen(columns[c]);
+		for (size_t row = 0; row < count; row++) {
+			int length = strlen(format_cell(get_cell(rows, row, columns[c]), cell));
 
-			for (size_t i = 0; columns[c + 1] && i < count; i++) {
-				struct json_object *object = json_object_array_get_idx(rows, i);
-				size_t length = strlen(format_cell(
-					json_object_object_get(object, columns[c]), cell));
-
-				if (length > width)
-					width = length;
-			}
-			if (row < 0)
-				print_title(columns[c], width);
-			else
-				printf("%-*s",
-				       columns[c + 1] ? (int)width : 0,
-				       format_cell(json_object_object_get(
-							   json_object_array_get_idx(rows, row),
-							   columns[c]),
-						   cell));
-			fputs(columns[c + 1] ? "  " : "\n", stdout);
+			if (length > widths[c])
+				widths[c] = length;
 		}
 	}
+	for (size_t c = 0; c <= last; c++) {
+		print_title(columns[c], c < last ? widths[c] : (int)strlen(columns[c]));
+		fputs(c < last ? "  " : "\n", stdout);
+	}
+	for (size_t row = 0; row < count; row++)
+		for (size_t c = 0; c <= last; c++)
+			printf("%-*s%s", widths[c],
+			       format_cell(get_cell(rows, row, columns[c]), cell),
+			       c < last ? "  " : "\n");
 }
 
 void output_table(const char *key, struct json_object *rows, const char *const *columns)

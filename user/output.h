@@ -13,7 +13,7 @@ void output_begin(bool is_json);
 bool output_is_json(void);
 
 /* An array of objects under KEY. As text: a table of the COLUMNS (keys, NULL at the end) with
- * their names in capitals; nothing if it is empty. Takes the array over. */
+ * their names in capitals, 16 at most; nothing if it is empty. Takes the array over. */
 void output_table(const char *key, struct json_object *rows, const char *const *columns);
 
 /* An object under KEY. As text: a line "name: value" for each. Takes the object over. */

@@ -49,7 +49,7 @@ struct json_object *port_row(const struct xd_port_range *range)
 
 	output_add_address(row, "host", range->address);
 	add_range(row, "host_port", range->host_port, range->host_port_end);
-	output_add_text(row, "protocol", range->protocol == IPPROTO_TCP ? "tcp" : "udp");
+	output_add_text(row, "protocol", xd_spec_protocol(range->protocol));
 	output_add_text(row, "container", range->name);
 	output_add_address(row, "address", range->container_address);
 	add_range(row, "port", range->port, range->port_end);

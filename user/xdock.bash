@@ -25,7 +25,7 @@ _xdock_bridges() {
 }
 
 _xdock() {
-	local commands='up down run container port status check stats drops help version'
+	local commands='up down run container port flow status check stats drops help version'
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local netns=() command='' verb='' names=0 choices='' i
 
@@ -43,13 +43,13 @@ _xdock() {
 			;;
 		--subnet | --uplink | --mtu | --max-ports | --name | --bridge | --ip | --pid) ((i++)) ;;
 		--icc | --masquerade | --gateway-mode | --source-check) ((i++)) ;;
-		--max-flows | --max-exceptions | --max-fragments) ((i++)) ;;
+		--max-flows | --max-exceptions | --max-fragments | --container | --sample) ((i++)) ;;
 		-p | --publish) ((i++)) ;;
 		-*) ;;
 		*)
 			if [[ ! $command ]]; then
 				command=${COMP_WORDS[i]}
-			elif [[ $command == @(container|port) && ! $verb ]]; then
+			elif [[ $command == @(container|port|flow) && ! $verb ]]; then
 				verb=${COMP_WORDS[i]}
 			else
 				((names++))
@@ -64,7 +64,8 @@ _xdock() {
 	--bridge) choices=$(_xdock_bridges) ;;
 	--icc | --masquerade | --source-check) choices='on off' ;;
 	--gateway-mode) choices='nat nat-unprotected routed' ;;
-	--subnet | --mtu | --max-* | --name | --ip | --pid | -p | --publish) ;;
+	--container) choices=$(_xdock_containers "${netns[@]}") ;;
+	--subnet | --mtu | --max-* | --name | --ip | --pid | --sample | -p | --publish) ;;
 	*)
 		case "$command $verb" in
 		' ')
@@ -82,6 +83,9 @@ _xdock() {
 		'help ') choices=$commands ;;
 		'container ') choices='add rm list exec' ;;
 		'port ') choices='add rm list' ;;
+		'flow ') choices='list flush' ;;
+		'flow list') choices='--container --sample' ;;
+		'flow flush') choices='--container' ;;
 		'container add') choices='--netns --pid --bridge --ip --publish' ;;
 		'container rm') choices=$(_xdock_containers "${netns[@]}") ;;
 		'container exec' | 'port add')

@@ -9,8 +9,8 @@ import socket
 from lab import ANY, CLIENT, HERE, HOST, XDOCK, eventually, expect, run
 from state import dump, instance, machine, put, same, xdock
 
-COMMANDS = ("up", "down", "run", "container", "port", "status", "check", "stats", "drops", "help",
-            "version")
+COMMANDS = ("up", "down", "run", "container", "port", "flow", "status", "check", "stats", "drops",
+            "help", "version")
 LONGEST = "a234567890123456789012345678901"
 # The interface of a long name is called by a hash of it.
 SHORT, LONG = "pro-998d2d84", "project-web-frontend"
@@ -29,7 +29,8 @@ def steps(done):
 def test_json_is_one_document_for_every_command(lab):
     commands = ("-n up", "-n down", "up", "up", "container add web -p 8080:80", "container add web",
                 "container add sib -p 81", "port add web 90:90 91-92:91-92 80/udp", "port add web 90:90",
-                "container list", "port list", "status", "", "check", "stats", "drops", "version", "help",
+                "container list", "port list", "flow list", "flow list --container web",
+                "-n flow list --sample 1", "-n flow flush", "flow flush", "status", "", "check", "stats", "drops", "version", "help",
                 "help up", "help container", "help port", "-n port rm 90", "-v port rm 90", "port rm 90",
                 "port rm 90", "-n container rm sib", "container rm sib", "container rm sib", "-n down")
     for words in commands:

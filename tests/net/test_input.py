@@ -91,6 +91,8 @@ DOWN = [
     (1, "container bogus",
      "container bogus: no such command; `xdock help container` lists its verbs"),
     (1, "port", "port: what? `xdock help port` lists its verbs"),
+    (1, "flow", "flow: what? `xdock help flow` lists its verbs"),
+    (1, "flow bogus", "flow bogus: no such command; `xdock help flow` lists its verbs"),
     (1, "port bogus", "port bogus: no such command; `xdock help port` lists its verbs"),
 ]
 
@@ -197,6 +199,18 @@ UP = [
     (2, "port add sib 198.51.100.255:80:80",
      "port 198.51.100.255:80/tcp: 198.51.100.255 is no address of this host"),
     (2, "port add sib 81:81 81:82", "port 81/tcp: already published by sib"),
+    (1, "flow list x", 'flow list: argument "x" is one too many'),
+    (1, "flow list --sample", "flow list: option --sample: a value is missing"),
+    (1, "flow list --sample 0", "sample 0: below 1"),
+    (1, "flow list --sample 61", "sample 61: above 60"),
+    (1, "flow list --sample 1.5", "sample 1.5: not a number"),
+    (3, "flow list --container nope", "container nope: no such container"),
+    (3, "flow list --container nope --sample 60", "container nope: no such container"),
+    (1, "flow list --container a/b",
+     "container name a/b: only letters, digits and _ . - are allowed"),
+    (1, "flow flush --sample 1", "flow flush: option --sample: not known"),
+    (1, "flow flush web", 'flow flush: argument "web" is one too many'),
+    (3, "flow flush --container nope", "container nope: no such container"),
 ]
 
 SPECS = [
@@ -311,6 +325,7 @@ def test_says_that_it_is_not_up(lab):
     sentence = f"not up: no pins in /sys/fs/bpf/xdock/{cookie}; `xdock up` makes them"
     for words in ("container add web", "container rm web", "container list", "port list",
                   "container exec web -- true", "port add web 80", "port rm 80", "stats", "drops",
+                  "flow list", "flow list --sample 60", "flow flush",
                   "run -- true"):
         refuses(lab, 3, sentence, *words.split())
     same(machine(lab), before, "machine")

@@ -10,7 +10,8 @@ import itertools
 import signal
 
 from lab import CLIENT, HOST, expect, limit
-from state import instance, machine, same, xdock
+from state import instance, machine, put, raw, same, xdock
+from test_flow import FLOW_MAPS, WEB, counts, fill, ifindex, put_exception, put_flow
 
 RANGE = "20000-20199:20000-20199"
 
@@ -191,3 +192,40 @@ def test_down_killed_anywhere_can_be_followed_by_up(lab):
         lab.xdock(*RM)
         same(instance(lab), expected, f"after a kill at {n}")
         lab.xdock(*ADD)
+
+
+@limit(60)
+def test_flow_flush_killed_anywhere_is_finished_by_flow_flush(lab):
+    fill(lab)
+    rows = {name: raw(name) for name in FLOW_MAPS}
+    halves = 0
+    for n in kills("flow", "flush", least=3):
+        halves += counts() not in ((8, 8, 3, 2), (0, 0, 0, 0))
+        lab.xdock("flow", "flush")
+        expect(counts(), (0, 0, 0, 0), f"rows, killed at {n}")
+        for name in FLOW_MAPS:
+            put(name, rows[name])
+    expect(counts(), (0, 0, 0, 0), "rows")
+    expect(halves > 0, True, "a kill between two maps was seen")
+
+
+@limit(60)
+def test_container_rm_killed_anywhere_leaves_no_flow_to_the_next_owner_of_the_address(lab):
+    fill(lab)
+    lab.xdock("container", "rm", "sib")
+    lab.xdock("flow", "flush")
+
+    def begin():
+        put_flow(ifindex(lab, "web"), (WEB, 40000), (CLIENT, 443), (HOST, 40000))
+        put_exception(ifindex(lab, "web"), (WEB, 80), (CLIENT, 5000), (HOST, 8081))
+
+    begin()
+    for n in kills(*RM, least=8):
+        # Whoever comes next, and removes what is left of it, gets its address.
+        lab.host("ip", "link", "del", "xd-web", check=False)
+        row, = lab.xdock("container", "add", "new", json=True)["containers"]
+        expect((row["address"], counts()), (WEB + "/16", (0, 0, 0, 0)), f"killed at {n}")
+        lab.xdock("container", "rm", "new")
+        lab.xdock(*ADD)
+        begin()
+    expect(counts(), (0, 0, 0, 0), "rows")
