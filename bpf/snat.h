@@ -5,13 +5,13 @@
  *   xd_snat_rev  {192.0.2.7:80 -> 198.51.100.1:20000} -> 172.17.0.2:40000
  *
  * The reverse row is the lock: whoever inserts it, by BPF_NOEXIST, owns the port for that remote.
- * Two CPUs with one flow meet there, and the second finds its own flow. A row that is over by
- * both halves changes hands by a compare-and-exchange of the word that says whose it is.
+ * Two CPUs with one flow meet there or at the forward row, and the second takes what the first has
+ * found. A row that is over by both halves changes hands by a compare-and-exchange of the word that says whose it is.
  *
  * Both maps are LRU, so either half may be evicted. Whoever still has the other one restores it,
  * at the first packet of a second: each half looks at the other when it renews its time. The port
  * that is tried first depends on the flow alone, so a flow that lost its first half finds the
- * second again. Nothing is ever deleted here; what is over is taken over or evicted.
+ * second again. What is over is not deleted, but taken over or evicted.
  *
  * Times and flags are written without a lock: a lost update costs a second, and a state that was
  * missed is set again by the next packet of its kind. A reset only shortens the timeout, and the
@@ -249,6 +249,25 @@ static long try_port(__u32 i, void *context)
 	return 1;
 }
 
+/* Another CPU was first with the same flow and got it another port: that one stays. */
+static __always_inline bool has_first(const struct xd_snat_key *flow,
+				      const struct search_port *search, const struct xd_snat *mine)
+{
+	const struct xd_snat *first = bpf_map_lookup_elem(&xd_snat, flow);
+	struct xd_snat_rev_key key = search->key;
+	const struct xd_snat_rev *reverse;
+
+	if (!first || first->port == mine->port || first->address != mine->address ||
+	    first->ifindex != mine->ifindex || first->owner != mine->owner)
+		return false;
+	key.port = first->port;
+	reverse = bpf_map_lookup_elem(&xd_snat_rev, &key);
+	if (!reverse || !is_same_flow(reverse, &search->row))
+		return false;
+	bpf_map_delete_elem(&xd_snat_rev, &search->key);
+	return true;
+}
+
 /* A new flow, or one that lost a half: find it a port and write both rows. */
 static __noinline enum xd_snat_opened xd_snat_open(void *ctx)
 {
@@ -260,6 +279,7 @@ static __noinline enum xd_snat_opened xd_snat_open(void *ctx)
 	struct xd_snat_key flow;
 	struct xd_opening *opening;
 	__u32 key = 0, owner;
+	int r;
 
 	opening = bpf_map_lookup_elem(&xd_opening, &key);
 	if (!opening)
@@ -302,8 +322,13 @@ static __noinline enum xd_snat_opened xd_snat_open(void *ctx)
 	row.flags = side->flags;
 	row.ifindex = side->ifindex;
 	row.owner = owner;
+	r = bpf_map_update_elem(&xd_snat, &flow, &row, BPF_NOEXIST);
+	if (r == -EEXIST && has_first(&flow, &search, &row))
+		return XD_SNAT_OPENED;
+	if (r == -EEXIST)
+		r = bpf_map_update_elem(&xd_snat, &flow, &row, BPF_ANY);
 	/* Without it, the reverse row is over when its time is. */
-	return bpf_map_update_elem(&xd_snat, &flow, &row, BPF_ANY) ? XD_SNAT_FULL : XD_SNAT_OPENED;
+	return r ? XD_SNAT_FULL : XD_SNAT_OPENED;
 }
 
 /* What a packet makes of a flow's flags. */

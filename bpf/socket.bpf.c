@@ -5,6 +5,7 @@
  *   connect(198.51.100.1:8761) --[xd_port]--> 172.17.0.2:8761 from 198.51.100.1
  *   connect(127.0.0.1:8761)    --[xd_port]--> 172.17.0.2:8761 from the gateway, by the route
  *   getpeername(), recvmsg()   <-[xd_peer]--- the address that was dialled
+ *   connect(192.0.2.7:80) from a bound port that a container's flow there has: EADDRNOTAVAIL
  *
  * Whose sockets: sockaddr.h. Whose addresses: claim.h. */
 #include "vmlinux/vmlinux.h"
@@ -14,9 +15,17 @@
 
 #include "bpf/bind.h"
 #include "bpf/peer.h"
+#include "bpf/source.h"
 
 /* From errno.h */
 #define EADDRINUSE 98
+
+/* What connect() says when the kernel itself finds a source port taken. */
+static __always_inline int refuse_source(void)
+{
+	bpf_set_retval(-EADDRNOTAVAIL);
+	return 0;
+}
 
 /* The four hooks that carry an address, in the two shapes that an IPv4 address has. */
 static __always_inline int connect(struct bpf_sock_addr *ctx, bool is_ipv6)
@@ -27,7 +36,7 @@ static __always_inline int connect(struct bpf_sock_addr *ctx, bool is_ipv6)
 		return 1;
 	to.address = is_ipv6 ? ctx->user_ip6[3] : ctx->user_ip4;
 	if (!xd_peer_translate(ctx, &to, &container, true))
-		return 1;
+		return xd_source_is_taken(ctx, &to) ? refuse_source() : 1;
 	if (is_ipv6)
 		ctx->user_ip6[3] = container.address;
 	else
@@ -79,8 +88,10 @@ int xd_sendmsg4(struct bpf_sock_addr *ctx)
 {
 	struct xd_sockaddr to = { .address = ctx->user_ip4, .port = ctx->user_port }, container;
 
-	if (!xd_sockaddr_is_ours(ctx) || !xd_peer_translate(ctx, &to, &container, false))
+	if (!xd_sockaddr_is_ours(ctx))
 		return 1;
+	if (!xd_peer_translate(ctx, &to, &container, false))
+		return xd_source_is_taken(ctx, &to) ? refuse_source() : 1;
 	if (!ctx->msg_src_ip4 && !xd_is_loopback(to.address))
 		ctx->msg_src_ip4 = to.address;
 	ctx->user_ip4 = container.address;

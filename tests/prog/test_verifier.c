@@ -16,14 +16,14 @@ static const struct {
 	const char *program;
 	__u32 limit;
 } limits[] = {
-	{ "xd_uplink_tc", 14640 },
-	{ "xd_uplink_xdp", 22200 },
-	{ "xd_container_tc", 6400 },
-	{ "xd_bridge_tc", 171 },
-	{ "xd_sample_tc", 40000 },
-	{ "xd_connect4", 478 },
-	{ "xd_connect6", 489 },
-	{ "xd_sendmsg4", 196 },
+	{ "xd_uplink_tc", 77600 },
+	{ "xd_uplink_xdp", 117900 },
+	{ "xd_container_tc", 328900 },
+	{ "xd_bridge_tc", 225 },
+	{ "xd_sample_tc", 800 },
+	{ "xd_connect4", 696 },
+	{ "xd_connect6", 854 },
+	{ "xd_sendmsg4", 398 },
 	{ "xd_recvmsg4", 46 },
 	{ "xd_recvmsg6", 57 },
 	{ "xd_getpeername4", 46 },

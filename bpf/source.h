@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Source ports that the host's own sockets chose by themselves: not one that a container's flow to
+ * the same remote has, whose replies would then be two's. */
+#ifndef XD_BPF_SOURCE_H
+#define XD_BPF_SOURCE_H
+
+#include "bpf/sockaddr.h"
+
+/* The kernel chooses from ip_local_port_range, where no flow of a container is; so only a socket that
+ * was bound to a port of its own pays for the lookup. One without an address is asked about the
+ * default one, which is what it will have as a rule. */
+static __always_inline bool xd_source_is_taken(struct bpf_sock_addr *ctx,
+					       const struct xd_sockaddr *to)
+{
+	struct bpf_sock *socket = ctx->sk;
+	struct xd_snat_rev_key key = {
+		.remote_address = to->address,
+		.remote_port = to->port,
+		.protocol = ctx->protocol,
+	};
+	struct xd_snat_rev *row;
+	__u32 port, device;
+	__u64 now;
+
+	if (!socket)
+		return false;
+	port = socket->src_port;
+	if (!port || (port >= xd_host.port_low_host && port <= xd_host.port_high_host))
+		return false;
+	key.port = bpf_htons(port);
+	key.address = socket->src_ip4 ? socket->src_ip4 : xd_host.address;
+	row = bpf_map_lookup_elem(&xd_snat_rev, &key);
+	if (!row)
+		return false;
+	device = row->ifindex;
+	now = bpf_ktime_get_ns();
+	return bpf_map_lookup_elem(&xd_device, &device) &&
+	       (__s64)(now - row->seen_ns) <
+		       (__s64)xd_snat_timeout_ns(ctx->protocol, row->flags);
+}
+
+#endif
