@@ -15,7 +15,7 @@
 	X(2, SPOOFED, "spoofed",                                                                  \
 	  "a container sent with the address of its gateway or a loopback address as the source") \
 	X(3, TTL, "ttl",                                                                          \
-	  "the TTL of a packet for a published port ran out at this host")                        \
+	  "the TTL of a packet for a container ran out at this host")                        \
 	X(4, REWRITE, "rewrite", "the kernel failed to rewrite a packet half way")                \
 	X(5, PORT_CONFLICT, "port-conflict",                                                      \
 	  "a client used one source port for two host ports that lead to the same container port") \
