@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Published ports: added, removed, listed.
  *
- * add: find every host port free and hold it -> reserve -> xd_port_rev -> xd_port -> let go
+ * add: find every host port free and hold it -> reserve -> look for flows that have it
+ *      -> xd_port_rev -> xd_port -> let go
  *
  * The reverse rows come first, so that no packet goes in that could not come out. A kill leaves
  * reverse rows without a port, which the next command removes, or some of the ports, which the
@@ -16,6 +17,7 @@
 
 #include "include/limits.h"
 #include "include/local.h"
+#include "include/snat.h"
 #include "loader/error.h"
 #include "loader/network.h"
 #include "loader/reserve.h"
@@ -56,6 +58,19 @@ static const char *format_keys(const struct xd_port_key *keys, size_t count,
 	return text;
 }
 
+/* An index for each protocol that is published. */
+enum protocol {
+	TCP,
+	UDP,
+	SCTP,
+	PROTOCOLS,
+};
+
+static enum protocol protocol_index(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? TCP : protocol == IPPROTO_UDP ? UDP : SCTP;
+}
+
 /* Everything that one command publishes. */
 struct batch {
 	const struct xd_instance *instance;
@@ -74,7 +89,8 @@ struct batch {
 	struct xd_port_rev_key *rev_keys; /* those that are canonical */
 	struct xd_port_rev *revs;
 	size_t rev_count;
-	bool has_rev[2][65536]; /* UDP, TCP: container ports with a canonical mapping */
+	bool has_rev[PROTOCOLS][65536]; /* container ports with a canonical mapping */
+	bool is_flow[PROTOCOLS][65536]; /* host ports that a flow of a container has */
 };
 
 static int hold_error(int r, const struct xd_port_key *key)
@@ -102,7 +118,7 @@ static bool is_same(const struct batch *batch, const struct xd_port_row *row, __
 
 static bool *has_rev(struct batch *batch, __u8 protocol, __be16 port)
 {
-	return &batch->has_rev[protocol == IPPROTO_TCP][ntohs(port)];
+	return &batch->has_rev[protocol_index(protocol)][ntohs(port)];
 }
 
 static void note_revs(struct batch *batch)
@@ -304,12 +320,41 @@ static int allocate(struct batch *batch, size_t count)
 	return 0;
 }
 
-static int write_rows(const struct batch *batch, void (*progress)(size_t done, size_t all))
+static int note_flow(const void *keys, const void *values, size_t count, void *arg)
+{
+	const struct xd_snat_rev_key *key = keys;
+	struct batch *batch = arg;
+
+	(void)values;
+	for (size_t i = 0; i < count; i++)
+		if (key[i].protocol != IPPROTO_ICMP)
+			batch->is_flow[protocol_index(key[i].protocol)][ntohs(key[i].port)] = true;
+	return 0;
+}
+
+/* A flow that had the host port before it was reserved keeps it. */
+static int mark_flows(struct batch *batch)
+{
+	int r;
+
+	r = xd_table_walk(batch->instance, XD_TABLE_SNAT_REV, note_flow, batch);
+	for (size_t i = 0; !r && i < batch->new_count; i++) {
+		const struct xd_port_key *key = &batch->keys[i];
+
+		if (batch->is_flow[protocol_index(key->protocol)][ntohs(key->port)])
+			batch->values[i].flags |= XD_PORT_MASQUERADED;
+	}
+	return r;
+}
+
+static int write_rows(struct batch *batch, void (*progress)(size_t done, size_t all))
 {
 	struct xd_error_saved saved;
 	int r;
 
 	r = xd_reserve_update(batch->instance, batch->state, batch->keys, batch->new_count);
+	if (!r)
+		r = mark_flows(batch);
 	if (!r)
 		r = xd_table_put_many(batch->instance, XD_TABLE_PORT_REV, batch->rev_keys,
 				      batch->revs, batch->rev_count, NULL);

@@ -33,6 +33,20 @@ static bool is_broadcast(struct sockaddr_in in)
 	return is_found;
 }
 
+/* bind() to any port says whether the address is the host's. */
+static int check_address(__be32 address)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = address };
+	int fd, r;
+
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = bind(fd, (struct sockaddr *)&in, sizeof(in)) ? -errno : 0;
+	close(fd);
+	return r;
+}
+
 int xd_hold_port(struct xd_hold *hold, __be32 address, __u8 protocol, __u16 port,
 		 __u16 *ret_port)
 {
@@ -55,8 +69,15 @@ int xd_hold_port(struct xd_hold *hold, __be32 address, __u8 protocol, __u16 port
 		hold->fds = fds;
 		hold->room = room;
 	}
-	fd = socket(AF_INET, (protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC,
+	fd = socket(AF_INET, (protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC,
 		    protocol);
+	if (fd < 0 && errno == EPROTONOSUPPORT && port) {
+		/* A kernel without SCTP has no socket that could be at the port. */
+		r = check_address(address);
+		if (!r)
+			*ret_port = port;
+		return r;
+	}
 	if (fd < 0)
 		return -errno;
 	/* Connections of the last user that are in TIME_WAIT hinder nobody. For UDP the option

@@ -103,15 +103,14 @@ static int parse_protocol(const char *spec, const char *text, __u8 *ret_protocol
 	else if (!strcasecmp(text, "udp"))
 		*ret_protocol = IPPROTO_UDP;
 	else if (!strcasecmp(text, "sctp"))
-		return xd_error_usage("port spec %s: sctp cannot be published, only tcp and udp",
-				      spec);
+		*ret_protocol = IPPROTO_SCTP;
 	else if (!*text)
 		return xd_error_usage("port spec %s: a protocol is missing behind the slash: "
-				      "tcp or udp",
+				      "tcp, udp or sctp",
 				      spec);
 	else
-		return xd_error_usage("port spec %s: protocol %s is unknown, only tcp and udp are "
-				      "published",
+		return xd_error_usage("port spec %s: protocol %s is unknown, only tcp, udp and "
+				      "sctp are published",
 				      spec, text);
 	return 0;
 }
@@ -197,6 +196,21 @@ bool xd_spec_is_dynamic(const struct xd_spec *spec)
 	return spec->port == spec->port_end && spec->host_port != spec->host_port_end;
 }
 
+/* Where the host port may be chosen, the container's own. Errors (not recorded): -EINVAL. */
+static int choose_same(struct xd_spec *spec)
+{
+	bool may_choose = xd_spec_is_dynamic(spec);
+
+	if (may_choose && spec->host_port &&
+	    (spec->port < spec->host_port || spec->port > spec->host_port_end))
+		return -EINVAL;
+	if (may_choose) {
+		spec->host_port = spec->port;
+		spec->host_port_end = spec->port_end;
+	}
+	return spec->host_port == spec->port ? 0 : -EINVAL;
+}
+
 int xd_spec_parse(const char *text, struct xd_spec *ret_spec)
 {
 	struct xd_spec parsed = { .protocol = IPPROTO_TCP };
@@ -241,6 +255,10 @@ int xd_spec_parse(const char *text, struct xd_spec *ret_spec)
 				      "range has %u",
 				      spec, parsed.host_port_end - parsed.host_port + 1U,
 				      xd_spec_count(&parsed));
+	if (parsed.protocol == IPPROTO_SCTP && choose_same(&parsed))
+		return xd_error_usage("port spec %s: sctp ports cannot be changed (no kernel "
+				      "recomputes CRC32c for it): publish N:N",
+				      spec);
 	*ret_spec = parsed;
 	return 0;
 }
@@ -264,8 +282,8 @@ const char *xd_spec_format(const struct xd_spec *spec, char buffer[XD_SPEC_TEXT_
 	if (spec->address || spec->host_port)
 		end += sprintf(end, ":");
 	end += print_range(end, spec->port, spec->port_end);
-	if (spec->protocol == IPPROTO_UDP)
-		sprintf(end, "/udp");
+	if (spec->protocol != IPPROTO_TCP)
+		sprintf(end, "/%s", xd_spec_protocol(spec->protocol));
 	return buffer;
 }
 

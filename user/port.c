@@ -202,7 +202,8 @@ const struct command port_commands[] = {
 	  "      80                 of a host port that is chosen\n"
 	  "      8000-8009:80-89    one for one\n"
 	  "      8000-8009:80       the first host port of these that is free\n"
-	  "      53:53/udp          UDP instead of TCP\n",
+	  "      53:53/udp          UDP instead of TCP\n"
+	  "      36412/sctp         SCTP; both sides have the same port\n",
 	  COMMAND_LOCK_UP, add },
 	{ "rm", "SPEC...", "withdraw published ports; 8080 is host port 8080", NULL,
 	  COMMAND_LOCK_UP, rm },

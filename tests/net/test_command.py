@@ -418,3 +418,20 @@ def test_status_says_of_each_map_how_full_it_is_and_what_enlarges_it(lab):
     expect(maps()["xd_port"], (100, 100, True, "--max-ports"))
     line = re.search("xd_exception .*", lab.xdock("status").stdout)[0].split()
     expect((line[2], line[3:]), ("1024", ["yes", "--max-exceptions"]))
+
+
+def test_sctp_is_published_port_by_port(lab):
+    lab.xdock("up")
+    lab.xdock("container", "add", "web", "-p", "36412:36412/sctp", "-p", "36412:80")
+    lab.xdock("container", "add", "sib", "-p", "127.0.0.1::2905/sctp", "-p", "3000-3009/sctp")
+    rows = lab.xdock("port", "list", json=True)["ports"]
+    expect(sorted((row["container"], row["host"], row["host_port"], row["port"]) for row in rows
+                  if row["protocol"] == "sctp"),
+           [("sib", "0.0.0.0", "3000-3009", "3000-3009"), ("sib", "127.0.0.1", 2905, 2905),
+            ("web", "0.0.0.0", 36412, 36412)])
+    expect(lab.read("host", "/proc/sys/net/ipv4/ip_local_reserved_ports"), "2905,3000-3009,36412")
+    done = lab.xdock("port", "add", "sib", "36412/sctp", check=False)
+    expect((done.returncode, done.stderr), (2, "xdock: port 36412/sctp: already published by web\n"))
+    lab.xdock("port", "rm", "36412/sctp", "3000-3009/sctp")
+    rows = lab.xdock("port", "list", json=True)["ports"]
+    expect(sorted((row["host_port"], row["protocol"]) for row in rows), [(2905, "sctp"), (36412, "tcp")])

@@ -11,13 +11,14 @@ import subprocess
 import time
 
 from lab import CLIENT, GATEWAY, HOST, XDOCK, check, eventually, expect, libc, limit, run
-from state import pins, put, raw, xdock
+from state import dump, pins, put, raw, xdock
 
 TCP, UDP, ICMP = 6, 17, 1
 REPLIED, FIN_OUT, FIN_IN, RST, PLAIN, HAIRPIN = (1 << i for i in range(6))
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 BPF_PROG_QUERY = 16
 TCX_INGRESS = 46
+MASQUERADED = 4  # XD_PORT_MASQUERADED
 FLOW_MAPS = "snat", "snat_rev", "exception", "fragment"
 SECOND = 10**9
 WEB, SIB, REMOTE = "172.17.0.2", "172.17.0.3", "192.0.2.1"
@@ -97,7 +98,7 @@ def fill(lab):
     put_fragment(CLIENT, HOST, 2)
 
 
-MASQUERADED = [
+BY_HOST = [
     ("masquerade", "web", "tcp", f"{WEB}:40000", f"{REMOTE}:443", f"{HOST}:1024", "replied"),
     ("masquerade", "web", "tcp", f"{WEB}:40001", f"{REMOTE}:443", f"{HOST}:40001", "closing"),
     ("masquerade", "web", "tcp", f"{WEB}:40002", f"{REMOTE}:443", f"{HOST}:40002", "reset"),
@@ -114,8 +115,8 @@ EXCEPTIONS = [
 
 def test_lists_the_flows_of_containers_that_are_there_and_none_that_expired(lab):
     fill(lab)
-    expect(short(flows(lab)), [*MASQUERADED, PING, PLAIN_UDP, HAIRPINNED, *EXCEPTIONS])
-    expect(short(flows(lab, "--container", "web")), [*MASQUERADED, PLAIN_UDP, *EXCEPTIONS])
+    expect(short(flows(lab)), [*BY_HOST, PING, PLAIN_UDP, HAIRPINNED, *EXCEPTIONS])
+    expect(short(flows(lab, "--container", "web")), [*BY_HOST, PLAIN_UDP, *EXCEPTIONS])
     expect(short(flows(lab, "--container", "sib")), [PING, HAIRPINNED])
     rows = flows(lab)
     # The rest of five days, of 10 seconds; of an exception, until others may have it.
@@ -151,7 +152,7 @@ def test_flushes_all_flows_or_those_of_one_container(lab):
     expect(counts(), before, "rows after a dry run")
     expect(lab.xdock("flow", "flush", "--container", "sib", json=True),
            {"flushed": {"xd_snat": 3, "xd_snat_rev": 3, "xd_exception": 1, "xd_fragment": 0}})
-    expect(short(flows(lab)), [*MASQUERADED, PLAIN_UDP, *EXCEPTIONS[1:]])
+    expect(short(flows(lab)), [*BY_HOST, PLAIN_UDP, *EXCEPTIONS[1:]])
     expect(lab.xdock("flow", "flush").stdout,
            "xd_snat: 5\nxd_snat_rev: 5\nxd_exception: 2\nxd_fragment: 2\n")
     expect(counts(), (0, 0, 0, 0), "rows")
@@ -260,3 +261,22 @@ def test_sampling_is_refused_where_the_kernel_lacks_tcx(lab):
     expect((done.returncode, done.stderr),
            (2, "xdock: this kernel lacks tcx, which --sample needs to go in front of other programs; "
             "Linux 6.6 has it\n"))
+
+
+def test_a_port_that_a_flow_has_is_published_with_a_flag_that_says_so(lab):
+    fill(lab)
+
+    def masqueraded():
+        return sorted((socket.ntohs(row["key"]["port"]), row["key"]["protocol"]) for row in dump("port")
+                      if row["value"]["flags"] & MASQUERADED)
+
+    expect(masqueraded(), [])
+    # Flows have 1024, 40001, 40002 by TCP, and 77 as an identifier of ICMP.
+    lab.xdock("port", "add", "web", "1024:1024/udp", "1024:1024", "40000-40001:40000-40001", "77:77/sctp")
+    expect(masqueraded(), [(1024, TCP), (40001, TCP)])
+    # Who mends the maps keeps it.
+    lab.xdock("port", "add", "web", "9000:1024")
+    lab.xdock("port", "rm", "1024")
+    lab.xdock("flow", "flush")
+    lab.xdock("port", "add", "web", "40002:40002")
+    expect(masqueraded(), [(40001, TCP)])

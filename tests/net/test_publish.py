@@ -119,7 +119,7 @@ def test_malformed_ports_are_refused_and_change_nothing(lab):
     up(lab, "8080:80")
     before = ports(lab)
     for spec in ("0:80", "80:0", "65536:80", "80:65536", "8000-8001:80-82", "8001-8000:80-79",
-                 "8000:80-81", "a:80", "80:80:80", "1.2.3:80:80", ":80:80", "1.2.3.4:", "80/sctp",
+                 "8000:80-81", "a:80", "80:80:80", "1.2.3:80:80", ":80:80", "1.2.3.4:", "81:80/sctp",
                  "80/", "", "[::1]:80:80", "80:80/udp/tcp", "-1:80", " 80:80"):
         said = refused(lab, "port", "add", "web", "--", spec, code=1)
         assert "port spec" in said and spec in said and said.count("\n") == 1, said

@@ -57,6 +57,15 @@ static const struct good good[] = {
 	{ "53:53/Udp", "53:53/udp", "0.0.0.0", 53, 53, 53, 53, IPPROTO_UDP, false, 1 },
 	{ "08", "8", "0.0.0.0", 0, 0, 8, 8, IPPROTO_TCP, true, 1 },
 	{ "0010:000080", "10:80", "0.0.0.0", 10, 10, 80, 80, IPPROTO_TCP, false, 1 },
+	/* The container's own port is the only one that can be chosen. */
+	{ "80/sctp", "80:80/sctp", "0.0.0.0", 80, 80, 80, 80, IPPROTO_SCTP, false, 1 },
+	{ "80:80/SCTP", "80:80/sctp", "0.0.0.0", 80, 80, 80, 80, IPPROTO_SCTP, false, 1 },
+	{ "127.0.0.1::80/sctp", "127.0.0.1:80:80/sctp", "127.0.0.1", 80, 80, 80, 80, IPPROTO_SCTP,
+	  false, 1 },
+	{ "70-90:80/sctp", "80:80/sctp", "0.0.0.0", 80, 80, 80, 80, IPPROTO_SCTP, false, 1 },
+	{ "80-89/sctp", "80-89:80-89/sctp", "0.0.0.0", 80, 89, 80, 89, IPPROTO_SCTP, false, 10 },
+	{ "80-89:80-89/sctp", "80-89:80-89/sctp", "0.0.0.0", 80, 89, 80, 89, IPPROTO_SCTP, false,
+	  10 },
 	{ "255.255.255.254:10000-19999:20000-29999/udp",
 	  "255.255.255.254:10000-19999:20000-29999/udp", "255.255.255.254", 10000, 19999, 20000,
 	  29999, IPPROTO_UDP, false, 10000 },
@@ -109,33 +118,38 @@ static const struct bad ranges[] = {
 	{ "90-80", "port spec 90-80: range 90-80 runs backwards" },
 	{ "90-80:90-80", "port spec 90-80:90-80: range 90-80 runs backwards" },
 	{ "90-80:80", "port spec 90-80:80: range 90-80 runs backwards" },
-	{ "1-3:1-2",
-	  "port spec 1-3:1-2: the host range has 3 ports, the container range has 2" },
+	{ "1-3:1-2", "port spec 1-3:1-2: the host range has 3 ports, the container range has 2" },
 	{ "80:80-90",
 	  "port spec 80:80-90: the host range has 1 ports, the container range has 11" },
 	{ "127.0.0.1:1-2:1-3/udp", "port spec 127.0.0.1:1-2:1-3/udp: the host range has 2 ports, "
 				   "the container range has 3" },
 };
 
+#define CHANGED(spec)                                                                              \
+	"port spec " spec ": sctp ports cannot be changed (no kernel recomputes CRC32c for it): "  \
+	"publish N:N"
+
 static const struct bad protocols[] = {
-	{ "80/sctp", "port spec 80/sctp: sctp cannot be published, only tcp and udp" },
-	{ "80/SCTP", "port spec 80/SCTP: sctp cannot be published, only tcp and udp" },
-	{ "80/", "port spec 80/: a protocol is missing behind the slash: tcp or udp" },
+	{ "81:80/sctp", CHANGED("81:80/sctp") },
+	{ "80:81/SCTP", CHANGED("80:81/SCTP") },
+	{ "127.0.0.1:81:80/sctp", CHANGED("127.0.0.1:81:80/sctp") },
+	{ "80-82:81-83/sctp", CHANGED("80-82:81-83/sctp") },
+	{ "81-90:80/sctp", CHANGED("81-90:80/sctp") },
+	{ "80/", "port spec 80/: a protocol is missing behind the slash: tcp, udp or sctp" },
 	{ "80/icmp",
-	  "port spec 80/icmp: protocol icmp is unknown, only tcp and udp are published" },
-	{ "80/tcp/udp",
-	  "port spec 80/tcp/udp: protocol tcp/udp is unknown, only tcp and udp are published" },
+	  "port spec 80/icmp: protocol icmp is unknown, only tcp, udp and sctp are published" },
+	{ "80/tcp/udp", "port spec 80/tcp/udp: protocol tcp/udp is unknown, only tcp, udp and sctp "
+			"are published" },
 	{ "80/tcp:80",
-	  "port spec 80/tcp:80: protocol tcp:80 is unknown, only tcp and udp are published" },
+	  "port spec 80/tcp:80: protocol tcp:80 is unknown, only tcp, udp and sctp are published" },
 	{ "80/tcp ",
-	  "port spec 80/tcp : protocol tcp  is unknown, only tcp and udp are published" },
+	  "port spec 80/tcp : protocol tcp  is unknown, only tcp, udp and sctp are published" },
 };
 
 static const struct bad addresses[] = {
 	{ "localhost:80:80",
 	  "port spec localhost:80:80: localhost is not an IPv4 address such as 127.0.0.1" },
-	{ "1.2.3:80:80",
-	  "port spec 1.2.3:80:80: 1.2.3 is not an IPv4 address such as 127.0.0.1" },
+	{ "1.2.3:80:80", "port spec 1.2.3:80:80: 1.2.3 is not an IPv4 address such as 127.0.0.1" },
 	{ "1.2.3.4.5:80:80",
 	  "port spec 1.2.3.4.5:80:80: 1.2.3.4.5 is not an IPv4 address such as 127.0.0.1" },
 	{ "1.2.3.256::80",
@@ -251,7 +265,7 @@ static void refuses_ranges_backwards_or_of_unequal_length(void **state)
 	assert_bad(ranges, COUNT(ranges));
 }
 
-static void refuses_protocols_other_than_tcp_and_udp(void **state)
+static void refuses_unknown_protocols_and_other_ports_of_sctp(void **state)
 {
 	(void)state;
 	assert_bad(protocols, COUNT(protocols));
@@ -551,7 +565,7 @@ int main(void)
 		cmocka_unit_test(refuses_port_zero),
 		cmocka_unit_test(refuses_ports_above_65535),
 		cmocka_unit_test(refuses_ranges_backwards_or_of_unequal_length),
-		cmocka_unit_test(refuses_protocols_other_than_tcp_and_udp),
+		cmocka_unit_test(refuses_unknown_protocols_and_other_ports_of_sctp),
 		cmocka_unit_test(refuses_addresses_that_no_host_has),
 		cmocka_unit_test(refuses_ipv6_by_name),
 		cmocka_unit_test(refuses_an_empty_spec),
