@@ -37,11 +37,13 @@ static __always_inline struct xd_verdict to_sibling(struct xd_packet *packet, en
 
 		if (packet->path == XD_PATH_DIRECT)
 			return xd_detour();
-		if (packet->path == XD_PATH_ERROR)
+		if (layer == XD_LAYER_ERROR)
 			verdict = xd_icmp_sibling(packet, mirrored, endpoint, address,
 						  ret_translation);
 		else if (layer == XD_LAYER_TRANSPORT)
 			verdict = xd_hairpin_sibling(packet, endpoint, address, ret_translation);
+		if (verdict.action == XD_TRANSLATE && packet->ip->ttl <= 1)
+			return xd_drop_for(XD_DROP_TTL);
 		if (verdict.action != XD_PASS)
 			return verdict;
 	}
@@ -65,9 +67,16 @@ static __always_inline struct xd_verdict to_host(const struct xd_packet *packet,
 		return layer == XD_LAYER_TRANSPORT ?
 			       xd_hairpin_out(packet, endpoint, ret_translation) :
 			       xd_pass();
-	if (!(endpoint->hairpin & XD_HAIRPIN_GATEWAY))
+	if (layer != XD_LAYER_ERROR || !(endpoint->hairpin & XD_HAIRPIN_GATEWAY))
 		return xd_pass();
 	return xd_icmp_gateway(packet, mirrored, endpoint, ret_translation);
+}
+
+/* 224/3, the limited broadcast in it, and 0/8. */
+static __always_inline bool is_for_many(__be32 address)
+{
+	return (address & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000) ||
+	       !(address & bpf_htonl(0xff000000));
 }
 
 /* To where only a route leads. */
@@ -82,8 +91,9 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 	struct xd_verdict verdict;
 	struct xd_route route;
 
-	/* The kernel says what became of it, or knows a protocol that nothing here does. */
-	if (packet->ip->ttl <= 1 || layer == XD_LAYER_IPV4)
+	/* The kernel says what became of it, or knows a protocol that nothing here does. Routes lead
+	 * to groups, too, but it does not forward by them (ip_mkroute_input). */
+	if (packet->ip->ttl <= 1 || layer == XD_LAYER_IPV4 || is_for_many(packet->destination))
 		return xd_pass();
 	if (layer == XD_LAYER_TRANSPORT && !(endpoint->flags & XD_NETWORK_ROUTED))
 		rev = xd_publish_rev(packet);
@@ -109,7 +119,9 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 	if (route.fib.ifindex == endpoint->bridge)
 		return xd_pass();
 	if (layer == XD_LAYER_FRAGMENT)
-		return is_plain ? xd_pass() : xd_drop_for(XD_DROP_FRAGMENT);
+		return is_plain || endpoint->flags & XD_NETWORK_UNPROTECTED ?
+			       xd_pass() :
+			       xd_drop_for(XD_DROP_FRAGMENT);
 	translation = (struct xd_translation){
 		.to = {
 			.destination = packet->destination,
@@ -120,7 +132,7 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 		.verdict = route.verdict,
 		.direction = XD_COUNT_OUT,
 	};
-	if (packet->path == XD_PATH_ERROR)
+	if (layer == XD_LAYER_ERROR)
 		verdict = xd_icmp_out(packet, mirrored, endpoint, &translation);
 	else if (rev)
 		verdict = xd_publish_out(packet, rev, &translation);
@@ -201,13 +213,16 @@ static __always_inline struct xd_verdict decide_leaving(struct xd_packet *packet
 		return to_bridge(packet, layer, endpoint);
 	if (packet->source == endpoint->gateway || xd_is_loopback(packet->source))
 		return xd_drop_for(XD_DROP_SPOOFED);
+	/* What is published on 127.0.0.1 is for the host alone. */
+	if (xd_is_loopback(packet->destination))
+		return xd_drop_for(XD_DROP_MARTIAN);
 	if (packet->source != endpoint->address ||
 	    !xd_mac_is_equal(packet->eth->h_source, endpoint->mac))
 		return to_bridge(packet, layer, endpoint);
 	if (layer == XD_LAYER_FRAGMENT && xd_fragment_find(packet))
 		layer = XD_LAYER_TRANSPORT;
 	if (packet->path == XD_PATH_ERROR && !xd_icmp_mirror(packet, mirrored))
-		return to_bridge(packet, layer, endpoint);
+		layer = XD_LAYER_IPV4;
 	if ((packet->destination ^ endpoint->address) & endpoint->mask)
 		return leave(packet, layer, endpoint, mirrored, ret_translation);
 	if (packet->destination == endpoint->gateway)
@@ -264,11 +279,17 @@ int xd_container_tc(struct __sk_buff *skb)
 		return verdict;
 	switch (xd_snat_open(skb)) {
 	case XD_SNAT_OPENED:
-		return is_direct ? direct_tc(skb) : hairpin_tc(skb);
+		verdict = is_direct ? direct_tc(skb) : hairpin_tc(skb);
+		if (verdict < XD_ACT_DETOUR)
+			return verdict;
+		break;
 	case XD_SNAT_NO_PORT:
 		return xd_verdict_tc(skb, xd_drop_for(XD_DROP_NO_PORT));
+	case XD_SNAT_UNKNOWN:
+		return xd_verdict_tc(skb, xd_drop_for(XD_DROP_UNTRACKED));
 	case XD_SNAT_FULL:
-		return xd_verdict_tc(skb, xd_drop_for(XD_DROP_FLOW_FULL));
+		break;
 	}
-	return TC_ACT_UNSPEC;
+	/* Or evicted before it was used. */
+	return xd_verdict_tc(skb, xd_drop_for(XD_DROP_FLOW_FULL));
 }

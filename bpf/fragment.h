@@ -25,8 +25,7 @@ static __always_inline struct xd_fragment_key fragment_key(const struct xd_packe
 	};
 }
 
-/* Before a packet is translated. False: there is no room, and its later fragments would be lost. */
-static __always_inline bool xd_fragment_note(const struct xd_packet *packet)
+static __always_inline bool fragment_put(const struct xd_packet *packet)
 {
 	struct xd_fragment_key key = fragment_key(packet);
 	struct xd_fragment row = {
@@ -36,6 +35,15 @@ static __always_inline bool xd_fragment_note(const struct xd_packet *packet)
 	};
 
 	return !bpf_map_update_elem(&xd_fragment, &key, &row, BPF_ANY);
+}
+
+/* Before a packet is translated, or passed where its later fragments would not be. False: there is
+ * no room, and they would be lost. */
+static __always_inline bool xd_fragment_note(const struct xd_packet *packet)
+{
+	if (!xd_packet_is_fragment(packet) || xd_packet_is_later(packet))
+		return true;
+	return fragment_put(packet);
 }
 
 /* The ports of a later fragment; false: nobody knows them. */

@@ -114,9 +114,13 @@ static __always_inline struct xd_verdict to_server(const struct xd_packet *packe
 	};
 	bool can_open;
 
-	if (!xd_masquerade_find(packet, endpoint, &side, &can_open))
-		return can_open ? xd_masquerade_open(packet, &side) :
-				  xd_drop_for(XD_DROP_UNTRACKED);
+	if (!xd_masquerade_find(packet, endpoint, &side, &can_open)) {
+		/* Opened through docker-proxy or iptables before the programs were there. */
+		if (!can_open && xd_conntrack_has(packet))
+			return xd_pass();
+		side.is_found |= !can_open;
+		return xd_masquerade_open(packet, &side);
+	}
 	if (!(server->endpoint->hairpin & XD_HAIRPIN_GATEWAY))
 		server->endpoint->hairpin |= XD_HAIRPIN_GATEWAY;
 	aim(endpoint, server, ret_translation);
@@ -168,6 +172,8 @@ static __always_inline struct xd_verdict xd_hairpin_out(const struct xd_packet *
 	if (is_reply) {
 		struct xd_snat_rev *row = xd_snat_find_rev(packet);
 
+		if (row && row->flags & XD_SNAT_HAIRPIN && packet->ip->ttl <= 1)
+			return xd_drop_for(XD_DROP_TTL);
 		if (row && row->flags & XD_SNAT_HAIRPIN)
 			return xd_hairpin_client(packet, endpoint, row, ret_translation);
 	}

@@ -115,7 +115,9 @@ static __always_inline enum xd_rewritten rewrite_error(const struct xd_packet *p
 	if (mirrored->protocol != IPPROTO_SCTP) {
 		__sum16 *field = data + offset;
 
-		if ((void *)(field + 1) <= end) {
+		/* Behind the IPv4 packet, a frame may have a trailer. */
+		if (offset + sizeof(*field) <= XD_IP_OFFSET + packet->mtu_length &&
+		    (void *)(field + 1) <= end) {
 			__sum16 was = *field;
 
 			*field = is_echo ? xd_csum_apply(was, port_gain) :
@@ -164,38 +166,49 @@ static __always_inline struct xd_verdict xd_icmp_in(const struct xd_packet *pack
 						    const struct xd_packet *mirrored,
 						    struct xd_translation *ret_translation)
 {
-	struct xd_published published;
+	struct xd_published published = {};
 	struct xd_rewrite to = {
 		.source = mirrored->source,
 		.source_port = mirrored->source_port,
 	};
-	__u32 counter, ifindex;
+	struct xd_snat_rev *row = NULL;
+	__u32 counter, ifindex, mtu;
+	bool is_published;
 
 	if (packet->destination != mirrored->destination)
 		return xd_pass();
-	if (xd_reserved_has(mirrored->destination_port, XD_RESERVED_PUBLISHED) &&
-	    xd_publish_find(mirrored, packet->ifindex, &published)) {
+	/* The order of packets that are no errors, too. */
+	is_published = xd_reserved_has(mirrored->destination_port, XD_RESERVED_PUBLISHED) &&
+		       xd_publish_find(mirrored, packet->ifindex, &published);
+	if (!is_published || published.port->flags & XD_PORT_MASQUERADED) {
+		struct xd_snat_rev_key key = xd_snat_rev_key(mirrored);
+
+		row = bpf_map_lookup_elem(&xd_snat_rev, &key);
+	}
+	if (row) {
+		ifindex = row->ifindex;
+		counter = row->counter;
+		mtu = row->mtu;
+		to.destination = row->container_address;
+		to.destination_port = row->container_port;
+		to.mac_destination = row->mac;
+		to.mac_source = row->gateway_mac;
+	} else if (is_published) {
 		struct xd_port *port = published.port;
 
 		ifindex = port->ifindex;
 		counter = port->counter;
+		mtu = port->mtu;
 		to.destination = port->address;
 		to.destination_port = port->port;
 		to.mac_destination = port->mac;
 		to.mac_source = port->gateway_mac;
 	} else {
-		struct xd_snat_rev_key key = xd_snat_rev_key(mirrored);
-		struct xd_snat_rev *row = bpf_map_lookup_elem(&xd_snat_rev, &key);
-
-		if (!row)
-			return xd_pass();
-		ifindex = row->ifindex;
-		counter = row->counter;
-		to.destination = row->container_address;
-		to.destination_port = row->container_port;
-		to.mac_destination = row->mac;
-		to.mac_source = row->gateway_mac;
+		return xd_pass();
 	}
+	/* As in xd_publish_in(). */
+	if (packet->hook == XD_HOOK_XDP && packet->mtu_length > mtu)
+		return xd_pass();
 	if (packet->ip->ttl <= 1)
 		return xd_drop_for(XD_DROP_TTL);
 	if (!xd_verdict_is_possible(packet, &ifindex))
@@ -218,13 +231,14 @@ static __always_inline struct xd_verdict xd_icmp_out(const struct xd_packet *pac
 	struct xd_rewrite *to = &translation->to;
 	struct xd_port_rev *rev;
 
-	/* A container may be a router for others, and the kernel's flows have errors, too. */
-	if (!(endpoint->flags & XD_NETWORK_MASQUERADE) || mirrored->source != packet->source ||
-	    mirrored->destination != packet->destination)
+	/* A container may be a router for others. */
+	if (mirrored->source != packet->source || mirrored->destination != packet->destination)
 		return xd_pass();
 	to->source = 0;
 	to->destination_port = mirrored->destination_port;
-	rev = xd_publish_rev(mirrored);
+	rev = endpoint->flags & XD_NETWORK_ROUTED ? NULL : xd_publish_rev(mirrored);
+	if (!rev && !(endpoint->flags & XD_NETWORK_MASQUERADE))
+		return xd_pass();
 	if (rev) {
 		to->source = xd_publish_side(mirrored, rev, &to->source_port);
 	} else {
@@ -261,6 +275,8 @@ static __always_inline struct xd_verdict xd_icmp_gateway(const struct xd_packet 
 	row = bpf_map_lookup_elem(&xd_snat_rev, &key);
 	if (!row || !(row->flags & XD_SNAT_HAIRPIN))
 		return xd_pass();
+	if (packet->ip->ttl <= 1)
+		return xd_drop_for(XD_DROP_TTL);
 	return xd_hairpin_client(mirrored, endpoint, row, ret_translation);
 }
 

@@ -44,6 +44,10 @@ static __always_inline struct xd_verdict xd_isolate_in(const struct xd_packet *p
 	/* Errors about a flow that is not translated need no translation. */
 	if (layer == XD_LAYER_ERROR && is_plain && !(flags & XD_NETWORK_INTERNAL))
 		return xd_pass();
+	/* Without the first one, they are of no use to anybody. */
+	if (layer == XD_LAYER_FRAGMENT && !(flags & XD_NETWORK_INTERNAL) &&
+	    (is_plain || flags & XD_NETWORK_UNPROTECTED))
+		return xd_pass();
 	/* The rows of untranslated flows, which outlive a change of the mode. */
 	if (layer == XD_LAYER_TRANSPORT && xd_snat_find_rev(packet))
 		return xd_pass();
@@ -51,7 +55,8 @@ static __always_inline struct xd_verdict xd_isolate_in(const struct xd_packet *p
 		return xd_drop_for(layer == XD_LAYER_FRAGMENT ? XD_DROP_FRAGMENT :
 								XD_DROP_DIRECT_ROUTED);
 	/* Its replies would be translated otherwise. */
-	if (layer == XD_LAYER_TRANSPORT && !is_plain && !xd_exception_note_direct(packet))
+	if (layer == XD_LAYER_TRANSPORT && !(flags & XD_NETWORK_ROUTED) &&
+	    !xd_exception_note_direct(packet))
 		return xd_drop_for(XD_DROP_EXCEPTION_FULL);
 	return xd_pass();
 }

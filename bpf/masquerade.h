@@ -5,8 +5,8 @@
  *
  * The address is the one that the kernel would choose for the route, asked for every packet. A flow
  * keeps its address and port while the route leads to the same device and the address is still the
- * host's; a packet in the middle of a flow that is not known goes to the kernel if its connection
- * tracking knows it, and nowhere otherwise: it would leave with the container's address.
+ * host's; a packet in the middle of a flow that has no rows goes to the kernel if its connection
+ * tracking knows it, and nowhere if nobody does: it would leave with the container's address.
  * Without masquerading the source stays, and the rows tell replies from strangers. */
 #ifndef XD_BPF_MASQUERADE_H
 #define XD_BPF_MASQUERADE_H
@@ -62,6 +62,7 @@ static __always_inline struct xd_snat *xd_masquerade_find(const struct xd_packet
 		if (!snat_renew_out(row, &rev_key, &key, packet->control)) {
 			side->address = row->address;
 			side->port = row->port;
+			side->flags = row->flags & (XD_SNAT_PLAIN | XD_SNAT_HAIRPIN);
 			side->is_kept |= !can_open;
 			*ret_can_open = true;
 			return NULL;
@@ -111,10 +112,13 @@ static __always_inline struct xd_verdict xd_masquerade_out(const struct xd_packe
 		if (endpoint->flags & XD_NETWORK_UNPROTECTED && xd_exception_find(packet))
 			return xd_pass();
 		if ((packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP) &&
-		    xd_conntrack_has(packet))
+		    xd_conntrack_has(packet)) {
+			xd_fragment_note(packet);
 			return xd_pass();
-		if (!can_open)
-			return is_plain ? xd_pass() : xd_drop_for(XD_DROP_UNTRACKED);
+		}
+		if (!can_open && is_plain)
+			return xd_pass();
+		side.is_found |= !can_open;
 		return xd_masquerade_open(packet, &side);
 	}
 	translation->to.source = side.address;

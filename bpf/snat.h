@@ -38,6 +38,7 @@
 enum xd_snat_opened {
 	XD_SNAT_OPENED,
 	XD_SNAT_NO_PORT,
+	XD_SNAT_UNKNOWN, /* in the middle of a flow that has no reverse row either */
 	XD_SNAT_FULL,
 };
 
@@ -49,7 +50,7 @@ struct xd_snat_side {
 	__be32 remote_address; /* the remote as it answers */
 	__be16 remote_port;
 	bool is_kept; /* no other port than that */
-	__u8 pad;
+	bool is_found; /* nothing but the reverse row that the flow has already */
 	__u32 ifindex; /* as in xd_snat */
 	__u32 owner;
 };
@@ -74,7 +75,7 @@ struct search_port {
 	struct xd_snat_rev row;
 	__u32 start;
 	__be16 preferred;
-	__u16 pad;
+	bool is_found;
 	enum xd_snat_opened result;
 };
 
@@ -167,7 +168,9 @@ static __always_inline bool is_in_pool(__u32 port_host)
 /* The port to try; 0: none, go on. */
 static __always_inline __be16 candidate(const struct search_port *search, __u32 i)
 {
-	__u32 low = xd_host.port_low_host, high = xd_host.port_high_host;
+	__u32 low = xd_host.port_low_host;
+	__u32 high = xd_host.port_high_host < XD_SNAT_PORT_MIN ? XD_SNAT_PORT_MIN - 1 :
+								  xd_host.port_high_host;
 	__u32 below = low > XD_SNAT_PORT_MIN ? low - XD_SNAT_PORT_MIN : 0;
 	__u32 size = below + 65535 - high;
 	__u32 at;
@@ -206,6 +209,8 @@ static long try_port(__u32 i, void *context)
 	}
 
 	row = bpf_map_lookup_elem(&xd_snat_rev, &search->key);
+	if (!row && search->is_found)
+		return 0;
 	if (!row) {
 		if (has_pool && search->key.protocol != IPPROTO_ICMP &&
 		    search->key.protocol != IPPROTO_SCTP && host_has_socket(search))
@@ -224,6 +229,8 @@ static long try_port(__u32 i, void *context)
 			return 0;
 	}
 	if (!is_same_flow(row, &search->row)) {
+		if (search->is_found)
+			return 0;
 		if (!snat_is_over(&search->key, row, search->row.seen_ns))
 			return 0;
 		theirs.word = *(volatile __u64 *)row;
@@ -313,7 +320,11 @@ static __noinline enum xd_snat_opened xd_snat_open(void *ctx)
 	      ((__u64)flow.container_port << 16 | flow.remote_port);
 	/* Fibonacci hashing: the high half depends on all bits. */
 	search.start = (mix * 0x9e3779b97f4a7c15ULL) >> 32;
-	bpf_loop(side->is_kept ? 1 : XD_SNAT_TRIES, try_port, &search, 0);
+	search.is_found = side->is_found;
+	if (side->is_found)
+		search.result = XD_SNAT_UNKNOWN;
+	bpf_loop(side->is_kept ? 1 : side->is_found ? XD_SNAT_TRIES_OWN : XD_SNAT_TRIES, try_port,
+		 &search, 0);
 	if (search.result != XD_SNAT_OPENED)
 		return search.result;
 

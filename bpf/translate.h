@@ -19,7 +19,7 @@ struct xd_translation {
 static __always_inline struct xd_verdict xd_translate_do(const struct xd_packet *packet,
 							 const struct xd_translation *translation)
 {
-	if (xd_packet_is_fragment(packet) && !xd_packet_is_later(packet) && !xd_fragment_note(packet))
+	if (!xd_fragment_note(packet))
 		return xd_drop_for(XD_DROP_FRAGMENT);
 	switch (xd_rewrite(packet, &translation->to)) {
 	case XD_REWRITTEN:

@@ -884,6 +884,26 @@ static int refresh_subnets(const struct xd_instance *instance)
 	return r;
 }
 
+/* Ports of a routed network are not translated. They come before the row of their container, which
+ * tells a command after this one whether they were done. */
+static int refresh_ports(const struct xd_instance *instance, const struct xd_state *state,
+			 __u32 ifindex, __u16 network_flags)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < state->port_count; i++) {
+		struct xd_port_row row = state->ports[i];
+
+		if (row.value.ifindex != ifindex)
+			continue;
+		row.value.flags &= ~XD_PORT_ROUTED;
+		if (network_flags & XD_NETWORK_ROUTED)
+			row.value.flags |= XD_PORT_ROUTED;
+		r = xd_table_put(instance, XD_TABLE_PORT, &row.key, &row.value);
+	}
+	return r;
+}
+
 /* What its network is, each container's row repeats for the programs. */
 static int refresh_endpoints(const struct xd_instance *instance, const struct xd_state *state)
 {
@@ -901,6 +921,11 @@ static int refresh_endpoints(const struct xd_instance *instance, const struct xd
 			    (networks[j].flags == row.value.flags &&
 			     networks[j].mtu == row.value.mtu))
 				continue;
+			if ((row.value.flags ^ networks[j].flags) & XD_NETWORK_ROUTED)
+				r = refresh_ports(instance, state, row.ifindex,
+						  networks[j].flags);
+			if (r)
+				break;
 			row.value.flags = networks[j].flags;
 			row.value.mtu = networks[j].mtu;
 			r = xd_endpoint_put(instance, &row);

@@ -161,7 +161,8 @@ static int take(struct batch *batch, const struct xd_port_key *key, __be16 port)
 		.address = endpoint->address,
 		.mask = endpoint->mask,
 		.port = port,
-		.flags = is_canonical ? XD_PORT_CANONICAL : 0,
+		.flags = (is_canonical ? XD_PORT_CANONICAL : 0) |
+			 (endpoint->flags & XD_NETWORK_ROUTED ? XD_PORT_ROUTED : 0),
 		.ifindex = batch->endpoint->ifindex,
 		.counter = batch->counter,
 		.mtu = batch->mtu,
