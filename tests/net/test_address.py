@@ -73,7 +73,7 @@ def test_the_default_route_of_a_container_is_the_bridge(lab):
     lab.add("web")
     (route,) = json.loads(lab.container("web", "ip", "-j", "route", "show", "default").stdout)
     expect((route["gateway"], route["dev"]), (GATEWAY, "eth0"), "route")
-    lab.container("web", "ping", "-c1", "-W1", GATEWAY)
+    lab.container("web", "ping", "-c1", "-W10", GATEWAY)
     lab.echo("host", 7000)
     expect(lab.tcp("web", HOST, 7000)[:2], ("host", "172.17.0.2"))
 
@@ -88,5 +88,5 @@ def test_a_reused_address_reaches_the_new_container_at_once(lab):
     lab.xdock("container", "rm", "old")
     lab.add("new", "--ip", "172.17.0.9", "-p", "8080:80")
     for where in "sibling", "host":
-        expect(lab.tcp(where, "172.17.0.9", 80, timeout=0.8).server, "new", "after")
-    expect(lab.tcp("client", HOST, 8080, timeout=0.8)[:2], ("new", CLIENT), "after")
+        expect(lab.tcp(where, "172.17.0.9", 80, timeout=5).server, "new", "after")
+    expect(lab.tcp("client", HOST, 8080, timeout=5)[:2], ("new", CLIENT), "after")

@@ -26,7 +26,7 @@ def arrives(lab, frame, *where):
     frame = bytes(frame)
     lab.send("a", "eth0", frame)
     for name, tap in taps.items():
-        found = tap.find(lambda seen: seen == frame, 1.0 if name in where else 0.1)
+        found = tap.find(lambda seen: seen == frame, 10 if name in where else 0.1)
         expect(found, frame if name in where else None, f"frame at {name}")
 
 
@@ -45,9 +45,9 @@ def test_siblings_see_each_others_address_by_tcp_and_udp(lab):
 
 def test_siblings_ping_each_other(lab):
     up(lab)
-    lab.container("a", "ping", "-c1", "-W1", B)
-    lab.container("b", "ping", "-c1", "-W1", "-s", "1472", C)
-    lab.container("b", "ping", "-c1", "-W1", "-s", "4000", C)
+    lab.container("a", "ping", "-c1", "-W10", B)
+    lab.container("b", "ping", "-c1", "-W10", "-s", "1472", C)
+    lab.container("b", "ping", "-c1", "-W10", "-s", "4000", C)
 
 
 def test_every_ipv4_packet_between_siblings_arrives_unchanged(lab):
@@ -110,7 +110,7 @@ def test_a_broadcast_datagram_is_received_by_the_siblings(lab):
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sender.sendto(b"all", ("172.17.255.255", 4000))
     for receiver in receivers:
-        receiver.settimeout(2)
+        receiver.settimeout(10)
         data, peer = receiver.recvfrom(100)
         expect((data, peer[0]), (b"all", A))
 
@@ -136,7 +136,7 @@ def test_ipv6_between_containers_passes(lab):
     for name, address in (("a", "fd00::1"), ("b", "fd00::2")):
         lab.write(name, "/proc/sys/net/ipv6/conf/eth0/disable_ipv6", 0)
         lab.container(name, "ip", "addr", "add", address + "/64", "dev", "eth0", "nodad")
-    lab.container("a", "ping", "-6", "-c1", "-W2", "fd00::2")
+    lab.container("a", "ping", "-6", "-c1", "-W10", "fd00::2")
 
 
 def test_frames_for_another_mac_address_follow_the_bridge(lab):
@@ -163,5 +163,5 @@ def test_the_host_reaches_every_port_of_a_container(lab):
     expect(lab.tcp("host", A, 12345)[:2], ("a", "172.17.0.1"))
     expect(lab.udp("host", A, 12345)[:2], ("a", "172.17.0.1"))
     expect(lab.tcp("host", A, 12345, source="198.51.100.1")[:2], ("a", "198.51.100.1"))
-    lab.host("ping", "-c1", "-W1", A)
-    lab.host("ping", "-c1", "-W1", "-s", "4000", A)
+    lab.host("ping", "-c1", "-W10", A)
+    lab.host("ping", "-c1", "-W10", "-s", "4000", A)

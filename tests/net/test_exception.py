@@ -25,7 +25,7 @@ def replace(lab, *options):
 
 def ask(lab, port, address=HOST):
     """Whose answer the client gets; it has to come from the address and port that it asked."""
-    answer = lab.udp("client", address, port, source_port=SOURCE, timeout=0.5)
+    answer = lab.udp("client", address, port, source_port=SOURCE)
     expect(answer[1:], (CLIENT, SOURCE), "client")
     return answer.server
 

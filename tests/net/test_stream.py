@@ -54,7 +54,7 @@ def serve(listener, total):
 
 def transfer(lab, where, address, port, total):
     """`total` bytes to the server of `web` and as many back."""
-    sock = lab.open_socket(where, timeout=100)
+    sock = lab.open_socket(where, timeout=200)
     sock.connect((address, port))
     sent = send_all(sock, total)
     expect(receive_digest(sock), sent, "digest of what was sent")
@@ -139,7 +139,7 @@ def test_a_transfer_from_the_host_keeps_packets_of_many_segments(lab):
     expect_no_checksum_errors(lab)
 
 
-@limit(120)
+@limit(300)
 def test_a_gigabyte_through_a_published_port_arrives_with_offloads_on(lab):
     start(lab, GIGABYTE)
     transfer(lab, "client", HOST, 8080, GIGABYTE)
@@ -147,7 +147,7 @@ def test_a_gigabyte_through_a_published_port_arrives_with_offloads_on(lab):
     expect_carried(lab, GIGABYTE)
 
 
-@limit(120)
+@limit(300)
 def test_a_gigabyte_through_a_published_port_arrives_with_offloads_off(lab):
     start(lab, GIGABYTE)
     switch_off(lab, *ENDS, ("host", "xd-web"))
