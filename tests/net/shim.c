@@ -4,6 +4,8 @@
  * XD_SHIM_KILL=N   SIGKILL instead of the N-th call that changes something. What only reads is not
  *                  counted: a kill before it leaves what a kill before the next change leaves.
  * XD_SHIM_STOP=N   SIGSTOP before that call, which is then made.
+ * XD_SHIM_STUB=1   programs that do nothing, under the names of the real ones: for who loads them
+ *                  often and wants no verifier to look at each of them every time.
  * XD_SHIM_LACK=... one of: tcx (links are refused), redirect_peer (programs that call it are
  *                  refused), cookie (namespaces have none). */
 #define _GNU_SOURCE
@@ -95,6 +97,25 @@ static int is_change(long command)
 	}
 }
 
+/* "return TCX_NEXT;" or, to a socket that asks, "return 1;" instead of what libbpf loads. */
+static long load_stub(typeof(&syscall) next, const union bpf_attr *original, long size)
+{
+	struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr attr = {};
+
+	memcpy(&attr, original, (size_t)size < sizeof(attr) ? (size_t)size : sizeof(attr));
+	insns[0].imm = attr.prog_type == BPF_PROG_TYPE_SCHED_CLS ? -1 :
+		       attr.prog_type == BPF_PROG_TYPE_XDP	 ? XDP_PASS :
+								   1;
+	attr.insns = (unsigned long)insns;
+	attr.insn_cnt = 2;
+	attr.func_info_cnt = attr.line_info_cnt = attr.core_relo_cnt = 0;
+	return next(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr), 0, 0, 0);
+}
+
 long syscall(long number, ...)
 {
 	typeof(&syscall) next = NEXT(syscall);
@@ -116,6 +137,9 @@ long syscall(long number, ...)
 			return refuse_helper((void *)a[1], BPF_FUNC_redirect_peer);
 		if (is_change(a[0]))
 			change();
+		if (a[0] == BPF_PROG_LOAD && getenv("XD_SHIM_STUB") &&
+		    !strncmp(((union bpf_attr *)a[1])->prog_name, "xd_", 3))
+			return load_stub(next, (void *)a[1], a[2]);
 	}
 	return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -21,11 +21,18 @@ ODD = (1, 2)
 EVEN = (2, 2)
 
 
+def give(*commands):
+    """Each has to get through."""
+    for words in commands:
+        done = xdock(*words, STUB=1)
+        expect((done.returncode, done.stderr), (0, ""), words)
+
+
 def kills(*command, least, which=ALL):
     """Kill the command before one change after the other, until it gets through. Yields after
     each kill; the caller makes the same beginning again."""
     for n in itertools.count(*which):
-        done = xdock(*command, KILL=n)
+        done = xdock(*command, KILL=n, STUB=1)
         if done.returncode == 0:
             break
         expect(done.returncode, -signal.SIGKILL, f"exit of {command} to be killed at {n}")
@@ -35,34 +42,24 @@ def kills(*command, least, which=ALL):
 
 def again(lab, *command, least, which=ALL, prepare=(), restore=(), containers=()):
     """prepare: commands before each try, restore: those that undo prepare and command."""
-
-    def give(commands):
-        for words in commands:
-            lab.xdock(*words)
-
-    give(prepare)
-    lab.xdock(*command)
+    give(*prepare, command)
     expected = instance(lab, *containers)
-    give(restore)
-    give(prepare)
+    give(*restore, *prepare)
     for n in kills(*command, least=least, which=which):
-        lab.xdock(*command)
+        give(command)
         same(instance(lab, *containers), expected, f"after a kill at {n}")
-        give(restore)
-        give(prepare)
+        give(*restore, *prepare)
     same(instance(lab, *containers), expected, "after no kill")
 
 
 def then_down(lab, *command, least, which=ALL, prepare=()):
     before = machine(lab)
-    for words in prepare:
-        lab.xdock(*words)
+    give(*prepare)
     for n in kills(*command, least=least, which=which):
-        lab.xdock("down")
+        give(("down",))
         expect(lab.xdock("status", check=False).returncode, 3, f"exit of status, killed at {n}")
         same(machine(lab), before, f"after a kill at {n}")
-        for words in prepare:
-            lab.xdock(*words)
+        give(*prepare)
 
 
 ADD = ("container", "add", "web", "-p", "8080:80", "-p", "53:53/udp")
@@ -74,6 +71,7 @@ PORT_RM = ("port", "rm", "20000-20099", "8080")
 @limit(90)
 def test_up_killed_anywhere_is_finished_by_up(lab):
     again(lab, "up", least=50, which=ODD, restore=[("down",)])
+    lab.xdock("up")
     lab.add("web", "-p", "8080:80")
     expect(lab.tcp("client", HOST, 8080).address, CLIENT)
 
@@ -88,6 +86,7 @@ def test_up_of_a_running_instance_killed_anywhere_is_finished_by_up(lab):
     lab.xdock("up")
     lab.add("web", "-p", "8080:80")
     again(lab, "up", "--icc", "off", least=20, restore=[("up", "--icc", "on")], containers=["web"])
+    lab.xdock("up")
     expect(lab.tcp("client", HOST, 8080).address, CLIENT)
 
 
@@ -110,6 +109,7 @@ def test_up_of_a_second_network_killed_anywhere_is_undone_by_its_down(lab):
         expect(lab.link_info("host", "br2"), None, f"br2, killed at {n}")
         same(instance(lab, "web"), before, f"after a kill at {n}")
     expect(without_row > 0, True, "a bridge without a row was seen")
+    lab.xdock("up")
     expect(lab.tcp("client", HOST, 8080).address, CLIENT)
     lab.xdock("down", "br2")
     same(instance(lab, "web"), before, "after no kill")
@@ -188,10 +188,9 @@ def test_down_killed_anywhere_can_be_followed_by_up(lab):
     expected = instance(lab)
     lab.xdock(*ADD)
     for n in kills("down", least=20, which=EVEN):
-        lab.xdock("up")
-        lab.xdock(*RM)
+        give(("up",), RM)
         same(instance(lab), expected, f"after a kill at {n}")
-        lab.xdock(*ADD)
+        give(ADD)
 
 
 @limit(60)
