@@ -548,6 +548,24 @@ def test_siblings_hear_of_each_new_container_without_asking(lab):
         expect((frame[:6], frame[6:12], frame[22:28]), (b"\xff" * 6, mac, mac))
 
 
+def test_who_knew_another_mac_for_an_address_reaches_its_new_container_at_once(lab):
+    lab.xdock("up")
+    lab.xdock("container", "add", "sib")
+    knowing = ("host", "docker0"), ("sib", "eth0")
+    for ns, device in knowing:
+        lab.run(ns, "ip", "neigh", "replace", "172.17.0.3", "lladdr", "02:42:ff:ff:ff:ff", "dev", device,
+                "nud", "reachable")
+    lab.add("web")
+
+    def expect_known(ns, device):
+        (row,) = json.loads(lab.run(ns, "ip", "-j", "neigh", "show", "172.17.0.3", "dev", device).stdout)
+        expect(row["lladdr"], "02:42:ac:11:00:03", f"what {ns} knows")
+
+    for ns, device in knowing:
+        eventually(lambda: expect_known(ns, device), 20)
+        expect(lab.tcp(ns, "172.17.0.3", 80).server, "web")
+
+
 # run
 
 
