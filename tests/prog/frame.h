@@ -14,6 +14,7 @@
 /* Offsets in a frame without VLAN tag and IP options. */
 #define FRAME_IP 14
 #define FRAME_TRANSPORT 34
+#define FRAME_EMBEDDED 42 /* in an ICMP error, the packet that it is about */
 
 struct frame {
 	size_t length;
@@ -31,17 +32,28 @@ struct frame_spec {
 	const __u8 *mac_from;
 	struct frame_end from;
 	struct frame_end to;
-	__u8 protocol; /* IPPROTO_TCP, UDP, ICMP (an echo request); others carry bare payload */
+	/* IPPROTO_TCP, UDP, SCTP, ICMP; others carry bare payload. ICMP is echo, whose identifier is
+	 * the port of who asked. */
+	__u8 protocol;
 	__u8 ttl; /* as it is: 0 is 0 */
 	__u8 tos;
 	__u16 id;
 	__u16 fragment; /* DF, MF and offset */
 	size_t options; /* bytes of IPv4 options, a multiple of 4 */
 	size_t tcp_options; /* likewise */
+	__u8 tcp_flags; /* 0: PSH and ACK */
 	size_t payload; /* bytes */
 	__u16 payload_word; /* first two bytes of the payload, if not 0 */
 	bool has_no_checksum; /* of UDP */
+	bool is_echo_reply;
 };
+
+#define FRAME_DF 0x4000
+#define FRAME_MF 0x2000
+#define FRAME_FIN 0x01
+#define FRAME_SYN 0x02
+#define FRAME_RST 0x04
+#define FRAME_ACK 0x10
 
 __be32 frame_address(const char *text);
 
@@ -49,18 +61,31 @@ void frame_build(const struct frame_spec *spec, struct frame *ret_frame);
 /* Frames that are no IPv4: bytes that look like it, under another EtherType (host order). */
 void frame_build_other(const struct frame_spec *spec, __u16 ethertype, struct frame *ret_frame);
 void frame_add_vlan(struct frame *frame, __u16 id);
+/* The part of an IPv4 packet that begins at a multiple of 8 bytes behind its header. */
+void frame_fragment(const struct frame *whole, size_t at, size_t length, struct frame *ret_frame);
+/* An ICMP error from and to the ends of spec about the packet of a frame, of which it carries kept
+ * bytes from its IPv4 header on. */
+void frame_build_error(const struct frame_spec *spec, __u8 type, __u8 code,
+		       const struct frame *about, size_t kept, struct frame *ret_frame);
 
 /* For fields that are changed afterwards. */
 void frame_put16(struct frame *frame, size_t offset, __u16 value_host);
 __u16 frame_get16(const struct frame *frame, size_t offset);
 /* Sums the IPv4 header anew; the transport checksum stays as it is. */
 void frame_sum_ip(struct frame *frame);
+/* Sums the transport of a whole packet anew, where it has a checksum. */
+void frame_sum_transport(struct frame *frame);
+/* Both ends change places, on every layer, and a request becomes its reply: TCP's SYN a SYN with ACK,
+ * an echo request the reply. A fresh TTL of 64. */
+void frame_answer(struct frame *frame);
 
-/* Folded sums over everything that a checksum covers, itself included: 0xffff says that it is
- * right, and a translation must keep whatever it was. The frame is an unfragmented TCP or UDP
- * packet without options whose lengths fit. */
-__u16 frame_ip_sum(const struct frame *frame);
-__u16 frame_transport_sum(const struct frame *frame);
+/* Folded sums over everything that a checksum covers, itself included, of a packet without options
+ * at FRAME_IP or FRAME_EMBEDDED: 0xffff says that it is right, and a translation must keep whatever
+ * it was. What is cut off counts as 0: in and out of a translation lack the same. */
+__u16 frame_ip_sum(const struct frame *frame, size_t at);
+__u16 frame_transport_sum(const struct frame *frame, size_t at);
+/* Where the checksum of the transport is, of the packet at `at`. 0: it has none. */
+size_t frame_checksum_offset(const struct frame *frame, size_t at);
 
 /* Fails the test with a dump of both unless they are equal. */
 void frame_assert_equal(const struct frame *is, const struct frame *want, const char *what);

@@ -21,10 +21,8 @@
 
 #include <cmocka.h>
 
-#include "include/endpoint.h"
-#include "include/exception.h"
 #include "include/local.h"
-#include "include/uplink.h"
+#include "include/reserved.h"
 
 /* From linux/pkt_cls.h and linux/bpf.h */
 #define TC_UNSPEC 0xffffffffU
@@ -46,6 +44,38 @@ const __u8 host_mac_web[6] = { 0x02, 0x42, 0xac, 0x11, 0x00, 0x02 };
 const __u8 host_mac_db[6] = { 0x02, 0x42, 0xac, 0x11, 0x00, 0x03 };
 const __u8 host_mac_stranger[6] = { 0x02, 0x00, 0x5e, 0x00, 0x00, 0x99 };
 const __u8 host_mac_broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+const __u8 host_mac_other_router[6] = { 0x02, 0x00, 0x5e, 0x00, 0x01, 0xfe };
+const __u8 host_mac_other_uplink[6] = { 0x02, 0x00, 0x5e, 0x00, 0x01, 0x01 };
+const __u8 host_mac_other_bridge[6] = { 0x02, 0x42, 0xac, 0x12, 0x00, 0x01 };
+const __u8 host_mac_app[6] = { 0x02, 0x42, 0xac, 0x12, 0x00, 0x02 };
+
+struct host_container host_web = {
+	.name = "web",
+	.address = HOST_WEB,
+	.gateway = HOST_GATEWAY,
+	.mac = host_mac_web,
+	.gateway_mac = host_mac_bridge,
+	.counter = HOST_COUNT_WEB,
+};
+struct host_container host_db = {
+	.name = "db",
+	.address = HOST_DB,
+	.gateway = HOST_GATEWAY,
+	.mac = host_mac_db,
+	.gateway_mac = host_mac_bridge,
+	.counter = HOST_COUNT_DB,
+};
+struct host_container host_app = {
+	.name = "app",
+	.address = HOST_APP,
+	.gateway = HOST_OTHER_GATEWAY,
+	.mac = host_mac_app,
+	.gateway_mac = host_mac_other_bridge,
+	.counter = HOST_COUNT_APP,
+};
+
+static struct host_container *const containers[] = { &host_web, &host_db, &host_app };
+#define CONTAINER_COUNT (sizeof(containers) / sizeof(containers[0]))
 
 static const char *const links[] = {
 	"link set lo up",
@@ -58,6 +88,11 @@ static const char *const links[] = {
 	"route add default via 198.51.100.254",
 	"route add 192.0.2.128/25 via 198.51.100.254 mtu lock 1000",
 	"route add unreachable 203.0.113.128/25",
+	"link add uplink1 address 02:00:5e:00:01:01 type veth peer name outside1",
+	"link set uplink1 up",
+	"link set outside1 up",
+	"address add 198.18.0.1/24 dev uplink1",
+	"neighbour add 198.18.0.254 lladdr 02:00:5e:00:01:fe dev uplink1 nud permanent",
 	"link add docker0 address 02:42:ac:11:00:01 type bridge",
 	"link set docker0 up",
 	"address add 172.17.0.1/16 dev docker0",
@@ -67,6 +102,12 @@ static const char *const links[] = {
 	"link add db0 type veth peer name dbpeer0",
 	"link set db0 master docker0 up",
 	"link set dbpeer0 up",
+	"link add docker1 address 02:42:ac:12:00:01 type bridge",
+	"link set docker1 up",
+	"address add 172.18.0.1/16 dev docker1",
+	"link add app0 type veth peer name apppeer0",
+	"link set app0 master docker1 up",
+	"link set apppeer0 up",
 };
 
 static int run_ip(const char *arguments)
@@ -145,9 +186,14 @@ static int make_links(void)
 		return -1;
 	}
 	host.uplink = if_nametoindex("uplink0");
+	host.other_uplink = if_nametoindex("uplink1");
 	host.bridge = if_nametoindex("docker0");
-	host.web = if_nametoindex("web0");
-	host.db = if_nametoindex("db0");
+	host.other_bridge = if_nametoindex("docker1");
+	host_web.ifindex = if_nametoindex("web0");
+	host_db.ifindex = if_nametoindex("db0");
+	host_app.ifindex = if_nametoindex("app0");
+	host_web.bridge = host_db.bridge = host.bridge;
+	host_app.bridge = host.other_bridge;
 	return 0;
 }
 
@@ -179,15 +225,31 @@ int host_teardown(__attribute__((unused)) void **state)
 	return 0;
 }
 
-static void put(const struct bpf_map *map, const void *key, const void *value)
+void host_put(const struct bpf_map *map, const void *key, const void *value)
 {
 	if (bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY))
 		fail_msg("%s: %s", bpf_map__name(map), strerror(errno));
 }
 
-static bool get(const struct bpf_map *map, const void *key, void *ret_value)
+bool host_get(const struct bpf_map *map, const void *key, void *ret_value)
 {
 	return !bpf_map_lookup_elem(bpf_map__fd(map), key, ret_value);
+}
+
+void host_delete(const struct bpf_map *map, const void *key)
+{
+	assert_int_equal(bpf_map_delete_elem(bpf_map__fd(map), key), 0);
+}
+
+size_t host_count_rows(const struct bpf_map *map)
+{
+	__u8 keys[2][64];
+	size_t count = 0;
+
+	while (!bpf_map_get_next_key(bpf_map__fd(map), count ? keys[count % 2] : NULL,
+				     keys[(count + 1) % 2]))
+		count++;
+	return count;
 }
 
 static void clear(const struct bpf_map *map)
@@ -195,7 +257,7 @@ static void clear(const struct bpf_map *map)
 	__u8 key[64];
 
 	while (!bpf_map_get_next_key(bpf_map__fd(map), NULL, key))
-		bpf_map_delete_elem(bpf_map__fd(map), key);
+		host_delete(map, key);
 }
 
 static __u64 now_ns(void)
@@ -215,6 +277,20 @@ static struct xd_port_key port_key(const char *address, __u16 port_host, __u8 pr
 	};
 }
 
+/* As the loader keeps them: bits of all published ports. */
+static void reserve(__u16 port_host, bool is_kept)
+{
+	const struct bpf_map *map = host.skeleton->maps.xd_reserved;
+	struct xd_reserved reserved;
+	__u32 key = 0;
+	__u8 bit = 1 << port_host % 8;
+
+	assert_true(host_get(map, &key, &reserved));
+	reserved.published[port_host / 8] &= ~bit;
+	reserved.published[port_host / 8] |= is_kept ? bit : 0;
+	host_put(map, &key, &reserved);
+}
+
 void host_publish(const char *address, __u16 port_host, __u8 protocol, __u16 container_port_host,
 		  __u16 flags, __u32 counter)
 {
@@ -224,7 +300,7 @@ void host_publish(const char *address, __u16 port_host, __u8 protocol, __u16 con
 		.mask = frame_address("255.255.0.0"),
 		.port = htons(container_port_host),
 		.flags = flags,
-		.ifindex = host.web,
+		.ifindex = host_web.ifindex,
 		.counter = counter,
 		.mtu = HOST_CONTAINER_MTU,
 		.name = "web",
@@ -239,15 +315,16 @@ void host_publish(const char *address, __u16 port_host, __u8 protocol, __u16 con
 	memcpy(port.mac, host_mac_web, sizeof(port.mac));
 	memcpy(port.gateway_mac, host_mac_bridge, sizeof(port.gateway_mac));
 	if (flags & XD_PORT_CANONICAL)
-		put(host.skeleton->maps.xd_port_rev, &rev_key, &rev);
-	put(host.skeleton->maps.xd_port, &key, &port);
+		host_put(host.skeleton->maps.xd_port_rev, &rev_key, &rev);
+	host_put(host.skeleton->maps.xd_port, &key, &port);
+	reserve(port_host, true);
 }
 
 bool host_get_port(const char *address, __u16 port_host, __u8 protocol, struct xd_port *ret_port)
 {
 	struct xd_port_key key = port_key(address, port_host, protocol);
 
-	return get(host.skeleton->maps.xd_port, &key, ret_port);
+	return host_get(host.skeleton->maps.xd_port, &key, ret_port);
 }
 
 static struct xd_port_rev_key rev_key_of(__u16 container_port_host, __u8 protocol)
@@ -263,7 +340,21 @@ bool host_get_rev(__u16 container_port_host, __u8 protocol, struct xd_port_rev *
 {
 	struct xd_port_rev_key key = rev_key_of(container_port_host, protocol);
 
-	return get(host.skeleton->maps.xd_port_rev, &key, ret_rev);
+	return host_get(host.skeleton->maps.xd_port_rev, &key, ret_rev);
+}
+
+static bool is_published(__u16 port_host)
+{
+	struct xd_port_key key, next;
+	const struct xd_port_key *last = NULL;
+
+	while (!bpf_map_get_next_key(bpf_map__fd(host.skeleton->maps.xd_port), last, &next)) {
+		if (next.port == htons(port_host))
+			return true;
+		key = next;
+		last = &key;
+	}
+	return false;
 }
 
 void host_unpublish(const char *address, __u16 port_host, __u8 protocol)
@@ -272,17 +363,17 @@ void host_unpublish(const char *address, __u16 port_host, __u8 protocol)
 	struct xd_port_rev_key rev_key;
 	struct xd_port port;
 
-	assert_true(get(host.skeleton->maps.xd_port, &key, &port));
-	bpf_map_delete_elem(bpf_map__fd(host.skeleton->maps.xd_port), &key);
+	assert_true(host_get(host.skeleton->maps.xd_port, &key, &port));
+	host_delete(host.skeleton->maps.xd_port, &key);
 	rev_key = rev_key_of(ntohs(port.port), protocol);
 	if (port.flags & XD_PORT_CANONICAL)
-		bpf_map_delete_elem(bpf_map__fd(host.skeleton->maps.xd_port_rev), &rev_key);
+		host_delete(host.skeleton->maps.xd_port_rev, &rev_key);
+	reserve(port_host, is_published(port_host));
 }
 
 void host_forget_device(__u32 ifindex)
 {
-	assert_int_equal(
-		bpf_map_delete_elem(bpf_map__fd(host.skeleton->maps.xd_device), &ifindex), 0);
+	host_delete(host.skeleton->maps.xd_device, &ifindex);
 }
 
 /* As bpf_jiffies64() reads it. */
@@ -308,7 +399,7 @@ void host_age_local(const char *address, __u64 age)
 	if (key == host.skeleton->data_xd_host->xd_host.address)
 		host.skeleton->data_xd_host->xd_host.proved = local.proved;
 	else
-		put(host.skeleton->maps.xd_local, &key, &local);
+		host_put(host.skeleton->maps.xd_local, &key, &local);
 }
 
 bool host_has_local(const char *address)
@@ -316,7 +407,7 @@ bool host_has_local(const char *address)
 	__be32 key = frame_address(address);
 	struct xd_local local;
 
-	return get(host.skeleton->maps.xd_local, &key, &local);
+	return host_get(host.skeleton->maps.xd_local, &key, &local);
 }
 
 static struct xd_exception_key exception_key(const struct frame_spec *inbound,
@@ -336,7 +427,7 @@ bool host_has_exception(const struct frame_spec *inbound, __u16 container_port_h
 	struct xd_exception_key key = exception_key(inbound, container_port_host);
 	struct xd_exception row;
 
-	return get(host.skeleton->maps.xd_exception, &key, &row) &&
+	return host_get(host.skeleton->maps.xd_exception, &key, &row) &&
 	       row.address == inbound->to.address && row.port == htons(inbound->to.port_host);
 }
 
@@ -345,9 +436,9 @@ void host_age_exception(const struct frame_spec *inbound, __u16 container_port_h
 	struct xd_exception_key key = exception_key(inbound, container_port_host);
 	struct xd_exception row;
 
-	assert_true(get(host.skeleton->maps.xd_exception, &key, &row));
+	assert_true(host_get(host.skeleton->maps.xd_exception, &key, &row));
 	row.seen_ns = now_ns() - age_ns;
-	put(host.skeleton->maps.xd_exception, &key, &row);
+	host_put(host.skeleton->maps.xd_exception, &key, &row);
 }
 
 void host_disown_exception(const struct frame_spec *inbound, __u16 container_port_host)
@@ -355,44 +446,92 @@ void host_disown_exception(const struct frame_spec *inbound, __u16 container_por
 	struct xd_exception_key key = exception_key(inbound, container_port_host);
 	struct xd_exception row;
 
-	assert_true(get(host.skeleton->maps.xd_exception, &key, &row));
-	assert_int_equal(row.owner, (__u16)host.web);
+	assert_true(host_get(host.skeleton->maps.xd_exception, &key, &row));
+	assert_int_equal(row.owner, (__u16)host_web.ifindex);
 	row.owner++;
-	put(host.skeleton->maps.xd_exception, &key, &row);
+	host_put(host.skeleton->maps.xd_exception, &key, &row);
 }
 
-static void put_container(__u32 ifindex, const char *address, const __u8 *mac, __u32 counter,
-			  const char *name)
+void host_put_container(const struct host_container *container, __u16 flags)
 {
+	__u32 ifindex = container->ifindex;
 	struct xd_endpoint endpoint = {
-		.address = frame_address(address),
+		.address = frame_address(container->address),
 		.mask = frame_address("255.255.0.0"),
-		.gateway = frame_address(HOST_GATEWAY),
-		.bridge = host.bridge,
-		.counter = counter,
+		.gateway = frame_address(container->gateway),
+		.bridge = container->bridge,
+		.counter = container->counter,
+		.mtu = HOST_CONTAINER_MTU,
+		.flags = flags,
 	};
-	struct xd_address_key key = { .bridge = host.bridge, .address = endpoint.address };
-	struct xd_address row = { .ifindex = ifindex, .counter = counter };
+	struct xd_address_key key = { .bridge = endpoint.bridge, .address = endpoint.address };
+	struct xd_address row = { .ifindex = ifindex, .counter = endpoint.counter };
 
-	memcpy(endpoint.mac, mac, sizeof(endpoint.mac));
-	memcpy(endpoint.gateway_mac, host_mac_bridge, sizeof(endpoint.gateway_mac));
-	snprintf(endpoint.name, sizeof(endpoint.name), "%s", name);
-	memcpy(row.mac, mac, sizeof(row.mac));
-	put(host.skeleton->maps.xd_endpoint, &ifindex, &endpoint);
-	put(host.skeleton->maps.xd_address, &key, &row);
-	put(host.skeleton->maps.xd_device, &ifindex, &ifindex);
+	memcpy(endpoint.mac, container->mac, sizeof(endpoint.mac));
+	memcpy(endpoint.gateway_mac, container->gateway_mac, sizeof(endpoint.gateway_mac));
+	snprintf(endpoint.name, sizeof(endpoint.name), "%s", container->name);
+	memcpy(row.mac, container->mac, sizeof(row.mac));
+	host_put(host.skeleton->maps.xd_endpoint, &ifindex, &endpoint);
+	host_put(host.skeleton->maps.xd_address, &key, &row);
+	host_put(host.skeleton->maps.xd_device, &ifindex, &ifindex);
+}
+
+__u16 host_get_hairpin(const struct host_container *container)
+{
+	struct xd_endpoint endpoint;
+
+	assert_true(host_get(host.skeleton->maps.xd_endpoint, &container->ifindex, &endpoint));
+	return endpoint.hairpin;
+}
+
+void host_set_network(__u32 bridge, __u16 flags)
+{
+	struct xd_network network;
+
+	assert_true(host_get(host.skeleton->maps.xd_network, &bridge, &network));
+	network.flags = flags;
+	host_put(host.skeleton->maps.xd_network, &bridge, &network);
+	host.skeleton->data_xd_subnet->xd_subnet[bridge == host.other_bridge].flags = flags;
+	for (size_t i = 0; i < CONTAINER_COUNT; i++) {
+		struct xd_endpoint endpoint;
+
+		if (containers[i]->bridge != bridge)
+			continue;
+		assert_true(host_get(host.skeleton->maps.xd_endpoint, &containers[i]->ifindex,
+				     &endpoint));
+		endpoint.flags = flags;
+		host_put(host.skeleton->maps.xd_endpoint, &containers[i]->ifindex, &endpoint);
+	}
+}
+
+static void put_network(__u32 bridge, const char *name, const char *gateway, const __u8 *mac)
+{
+	struct xd_network network = {
+		.gateway = frame_address(gateway),
+		.mask = frame_address("255.255.0.0"),
+		.mtu = HOST_CONTAINER_MTU,
+	};
+
+	memcpy(network.mac, mac, sizeof(network.mac));
+	snprintf(network.name, sizeof(network.name), "%s", name);
+	host_put(host.skeleton->maps.xd_network, &bridge, &network);
+	host.skeleton->data_xd_subnet->xd_subnet[bridge == host.other_bridge] =
+		(struct xd_subnet){ .gateway = network.gateway, .prefix = 16 };
+}
+
+static void put_uplink(size_t row, __u32 ifindex, const char *name, const __u8 *mac)
+{
+	struct xd_uplink uplink = { .ifindex = ifindex };
+
+	memcpy(uplink.mac, mac, sizeof(uplink.mac));
+	snprintf(uplink.name, sizeof(uplink.name), "%s", name);
+	host.skeleton->data_xd_uplink->xd_uplink[row] = uplink;
 }
 
 void host_reset(void)
 {
-	struct xd_network network = {
-		.gateway = frame_address(HOST_GATEWAY),
-		.mask = frame_address("255.255.0.0"),
-		.mtu = HOST_CONTAINER_MTU,
-		.name = "docker0",
-	};
-	struct xd_uplink uplink = { .ifindex = host.uplink, .name = "uplink0" };
-	struct xd_subnet *subnet;
+	struct xd_reserved reserved = {};
+	__u32 key = 0;
 
 	if (geteuid()) {
 		print_message("not root\n");
@@ -402,21 +541,27 @@ void host_reset(void)
 	clear(host.skeleton->maps.xd_port_rev);
 	clear(host.skeleton->maps.xd_local);
 	clear(host.skeleton->maps.xd_exception);
+	clear(host.skeleton->maps.xd_snat);
+	clear(host.skeleton->maps.xd_snat_rev);
+	clear(host.skeleton->maps.xd_fragment);
+	host_put(host.skeleton->maps.xd_reserved, &key, &reserved);
 
-	memcpy(network.mac, host_mac_bridge, sizeof(network.mac));
-	memcpy(uplink.mac, host_mac_uplink, sizeof(uplink.mac));
-	put(host.skeleton->maps.xd_network, &host.bridge, &network);
-	host.skeleton->data_xd_uplink->xd_uplink[0] = uplink;
-	host.skeleton->data_xd_host->xd_host.address = frame_address(HOST_DEFAULT);
+	put_uplink(0, host.uplink, "uplink0", host_mac_uplink);
+	put_uplink(1, host.other_uplink, "uplink1", host_mac_other_uplink);
+	host.skeleton->data_xd_host->xd_host = (struct xd_host){
+		.address = frame_address(HOST_DEFAULT),
+		.port_low_host = HOST_PORT_LOW,
+		.port_high_host = HOST_PORT_HIGH,
+	};
 	host_age_local(HOST_DEFAULT, HOST_FRESH);
 	host_age_local(HOST_SECOND, HOST_FRESH);
-	subnet = host.skeleton->data_xd_subnet->xd_subnet;
-	subnet[0] = (struct xd_subnet){ .gateway = network.gateway, .prefix = 16 };
-	subnet[1] = (struct xd_subnet){ .gateway = frame_address("172.18.0.1"),
-					.prefix = 16 };
 
-	put_container(host.web, HOST_WEB, host_mac_web, HOST_COUNT_WEB, "web");
-	put_container(host.db, HOST_DB, host_mac_db, HOST_COUNT_DB, "db");
+	put_network(host.bridge, "docker0", HOST_GATEWAY, host_mac_bridge);
+	put_network(host.other_bridge, "docker1", HOST_OTHER_GATEWAY, host_mac_other_bridge);
+	for (size_t i = 0; i < CONTAINER_COUNT; i++)
+		host_put_container(containers[i], 0);
+	host_set_network(host.bridge, XD_NETWORK_MASQUERADE);
+	host_set_network(host.other_bridge, XD_NETWORK_MASQUERADE);
 
 	host_publish("0.0.0.0", 8761, IPPROTO_TCP, 8761, XD_PORT_CANONICAL, HOST_COUNT_8761);
 	host_publish("0.0.0.0", 8761, IPPROTO_UDP, 8761, XD_PORT_CANONICAL, HOST_COUNT_8761_UDP);
@@ -442,7 +587,7 @@ static void tally_read(struct tally *ret_tally)
 	memset(ret_tally, 0, sizeof(*ret_tally));
 	assert_in_range(cpus, 1, CPU_MAX);
 	for (__u32 reason = 0; reason < XD_DROP_MAX; reason++) {
-		assert_true(get(host.skeleton->maps.xd_drop, &reason, drops));
+		assert_true(host_get(host.skeleton->maps.xd_drop, &reason, drops));
 		for (int cpu = 0; cpu < cpus; cpu++)
 			ret_tally->drops[reason] += drops[cpu];
 	}
@@ -450,7 +595,7 @@ static void tally_read(struct tally *ret_tally)
 		struct xd_count *sum = &ret_tally->count[row / XD_COUNT_DIRECTIONS]
 							[row % XD_COUNT_DIRECTIONS];
 
-		assert_true(get(host.skeleton->maps.xd_count, &row, counts));
+		assert_true(host_get(host.skeleton->maps.xd_count, &row, counts));
 		for (int cpu = 0; cpu < cpus; cpu++) {
 			sum->packets += counts[cpu].packets;
 			sum->bytes += counts[cpu].bytes;
@@ -480,7 +625,7 @@ static __u32 ifindex_of(enum host_program program, const struct host_context *co
 		return context->ifindex;
 	switch (program) {
 	case HOST_CONTAINER:
-		return host.web;
+		return host_web.ifindex;
 	case HOST_BRIDGE:
 		return host.bridge;
 	default:

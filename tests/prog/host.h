@@ -4,14 +4,17 @@
  *
  *   client 192.0.2.7 .. router 198.51.100.254 -- uplink0 198.51.100.1/24 (default, canonical)
  *                                                        203.0.113.9/32  (a second address)
+ *                       router 198.18.0.254 ---- uplink1 198.18.0.1/24
  *                                                docker0 172.17.0.1/16
  *                                                 |- web0: web 172.17.0.2
  *                                                 `- db0:  db  172.17.0.3
- *   neighbours known for good: 198.51.100.254; never known: 198.51.100.20
- *   routes: default by the router; 192.0.2.128/25 by the router with a locked MTU of 1000
+ *                                                docker1 172.18.0.1/16
+ *                                                 `- app0: app 172.18.0.2
+ *   neighbours known for good: both routers; never known: 198.51.100.20
+ *   routes: default by the first router; 192.0.2.128/25 by it with a locked MTU of 1000
  *           (forwarding heeds no other);
  *           203.0.113.128/25 unreachable
- *   xd_subnet: 172.17.0.1/16, 172.18.0.1/16 */
+ *   ports that the host takes for itself: 32768 to 60999 */
 #ifndef TESTS_HOST_H
 #define TESTS_HOST_H
 
@@ -22,8 +25,12 @@
 #include "include/config.h"
 #include "include/count.h"
 #include "include/drop.h"
+#include "include/endpoint.h"
+#include "include/exception.h"
+#include "include/fragment.h"
 #include "include/network.h"
 #include "include/port.h"
+#include "include/snat.h"
 #include "include/uplink.h"
 #include "tests/prog/frame.h"
 #include "xdock.skel.h" /* needs the structs of config.h and network.h */
@@ -32,6 +39,7 @@
 enum host_counter {
 	HOST_COUNT_WEB = 1, /* the container itself */
 	HOST_COUNT_DB,
+	HOST_COUNT_APP,
 	HOST_COUNT_8761, /* tcp, 0.0.0.0:8761 -> web:8761 */
 	HOST_COUNT_8761_UDP, /* udp, 0.0.0.0:8761 -> web:8761 */
 	HOST_COUNT_5300, /* udp, 0.0.0.0:5300 -> web:53 */
@@ -51,35 +59,64 @@ enum host_counter {
 #define HOST_GATEWAY "172.17.0.1"
 #define HOST_WEB "172.17.0.2"
 #define HOST_DB "172.17.0.3"
+#define HOST_OTHER_ROUTER "198.18.0.254"
+#define HOST_OTHER_UPLINK "198.18.0.1"
+#define HOST_OTHER_GATEWAY "172.18.0.1"
+#define HOST_APP "172.18.0.2"
 #define HOST_CONTAINER_MTU 1500
+#define HOST_PORT_LOW 32768
+#define HOST_PORT_HIGH 60999
 
 struct host {
 	struct xdock_bpf *skeleton;
 	__u32 uplink; /* these are ifindexes */
+	__u32 other_uplink;
 	__u32 bridge;
-	__u32 web;
-	__u32 db;
+	__u32 other_bridge;
+};
+
+struct host_container {
+	const char *name; /* its veth is that and a 0 */
+	const char *address;
+	const char *gateway;
+	const __u8 *mac;
+	const __u8 *gateway_mac;
+	__u32 counter;
+	__u32 ifindex; /* these two are filled by host_setup() */
+	__u32 bridge;
 };
 
 extern struct host host;
+extern struct host_container host_web, host_db, host_app;
 extern const __u8 host_mac_router[6], host_mac_uplink[6], host_mac_bridge[6], host_mac_web[6],
-	host_mac_db[6], host_mac_stranger[6], host_mac_broadcast[6];
+	host_mac_db[6], host_mac_stranger[6], host_mac_broadcast[6], host_mac_other_router[6],
+	host_mac_other_uplink[6], host_mac_other_bridge[6], host_mac_app[6];
 
 /* Group fixtures. */
 int host_setup(void **state);
 int host_teardown(void **state);
 
-/* First call of every test: all maps as after `up` and the eight `-p` above. Skips the test when
- * not run by root. */
+/* First call of every test: all maps as after `up` of both networks and the `-p` above. Skips the
+ * test when not run by root. */
 void host_reset(void);
 
 /* The state of the maps, for tests that need another one. Addresses are text. */
 void host_publish(const char *address, __u16 port_host, __u8 protocol, __u16 container_port_host,
 		  __u16 flags, __u32 counter);
 void host_unpublish(const char *address, __u16 port_host, __u8 protocol);
+/* XD_NETWORK_* of the network of a bridge; XD_NETWORK_MASQUERADE after host_reset(). */
+void host_set_network(__u32 bridge, __u16 flags);
+/* A container's row is made anew; what the programs noted in it is lost. */
+void host_put_container(const struct host_container *container, __u16 flags);
 bool host_get_port(const char *address, __u16 port_host, __u8 protocol, struct xd_port *ret_port);
 bool host_get_rev(__u16 container_port_host, __u8 protocol, struct xd_port_rev *ret_rev);
 void host_forget_device(__u32 ifindex);
+__u16 host_get_hairpin(const struct host_container *container);
+/* Any map: false if there is no row. The last one counts them. */
+bool host_get(const struct bpf_map *map, const void *key, void *ret_value);
+void host_put(const struct bpf_map *map, const void *key, const void *value);
+void host_delete(const struct bpf_map *map, const void *key);
+size_t host_count_rows(const struct bpf_map *map);
 /* How long ago (jiffies) an address was proved to be local. */
 #define HOST_FRESH 0
 void host_age_local(const char *address, __u64 age);

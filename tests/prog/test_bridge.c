@@ -10,7 +10,6 @@
 
 #include "tests/prog/host.h"
 
-#define MF 0x2000
 
 static struct frame_spec from_host(__u8 protocol)
 {
@@ -63,7 +62,7 @@ static void forwards_to_containers_unchanged(void **state)
 	spec.mac_to = host_mac_db;
 	spec.to.address = frame_address(HOST_DB);
 	expect_forwarded(&spec, HOST_COUNT_DB);
-	spec.fragment = MF | 100;
+	spec.fragment = FRAME_MF | 100;
 	spec.options = 8;
 	spec.ttl = 1;
 	expect_forwarded(&spec, HOST_COUNT_DB);
@@ -83,7 +82,7 @@ static void passes_what_the_bridge_has_to_find(void **state)
 	spec.to.address = frame_address("172.17.0.4");
 	expect_pass(&spec);
 	spec = from_host(IPPROTO_TCP);
-	host_forget_device(host.web);
+	host_forget_device(host_web.ifindex);
 	expect_pass(&spec);
 }
 
