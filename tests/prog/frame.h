@@ -32,8 +32,8 @@ struct frame_spec {
 	const __u8 *mac_from;
 	struct frame_end from;
 	struct frame_end to;
-	/* IPPROTO_TCP, UDP, SCTP, ICMP; others carry bare payload. ICMP is echo, whose identifier is
-	 * the port of who asked. */
+	/* IPPROTO_TCP, UDP, SCTP, ICMP; others carry bare payload. ICMP is echo, its identifier the
+	 * port of who asked. */
 	__u8 protocol;
 	__u8 ttl; /* as it is: 0 is 0 */
 	__u8 tos;
@@ -75,8 +75,8 @@ __u16 frame_get16(const struct frame *frame, size_t offset);
 void frame_sum_ip(struct frame *frame);
 /* Sums the transport of a whole packet anew, where it has a checksum. */
 void frame_sum_transport(struct frame *frame);
-/* Both ends change places, on every layer, and a request becomes its reply: TCP's SYN a SYN with ACK,
- * an echo request the reply. A fresh TTL of 64. */
+/* Both ends change places, on every layer, and a request becomes its reply: TCP's SYN a SYN with
+ * ACK, an echo request the reply. A fresh TTL of 64. */
 void frame_answer(struct frame *frame);
 
 /* Folded sums over everything that a checksum covers, itself included, of a packet without options

@@ -260,11 +260,11 @@ static void clear(const struct bpf_map *map)
 		host_delete(map, key);
 }
 
-static __u64 now_ns(void)
+__u64 host_now_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
@@ -437,7 +437,7 @@ void host_age_exception(const struct frame_spec *inbound, __u16 container_port_h
 	struct xd_exception row;
 
 	assert_true(host_get(host.skeleton->maps.xd_exception, &key, &row));
-	row.seen_ns = now_ns() - age_ns;
+	row.seen_ns = host_now_ns() - age_ns;
 	host_put(host.skeleton->maps.xd_exception, &key, &row);
 }
 
@@ -771,4 +771,246 @@ void host_expect_redirect(enum host_program program, const struct frame *frame,
 		run(program, frame, context, BPF_F_TEST_SKB_CHECKSUM_COMPLETE, &result);
 		frame_assert_equal(&result.frame, want->frame, "with CHECKSUM_COMPLETE");
 	}
+}
+
+struct frame_spec host_inbound(__u8 protocol, const char *address, __u16 port_host)
+{
+	return (struct frame_spec){
+		.mac_to = host_mac_uplink,
+		.mac_from = host_mac_router,
+		.from = { frame_address(HOST_CLIENT), 40000 },
+		.to = { frame_address(address), port_host },
+		.protocol = protocol,
+		.ttl = 61,
+		.tos = 0x28,
+		.id = 0xbeef,
+		.fragment = FRAME_DF,
+		.payload = 37,
+		.is_echo_reply = protocol == IPPROTO_ICMP,
+	};
+}
+
+struct frame_spec host_delivered(const struct frame_spec *spec,
+				 const struct host_container *container, __u16 port_host)
+{
+	struct frame_spec to = *spec;
+
+	to.mac_to = container->mac;
+	to.mac_from = container->gateway_mac;
+	to.to = (struct frame_end){ frame_address(container->address), port_host };
+	to.ttl--;
+	return to;
+}
+
+struct frame_spec host_outbound(const struct host_container *container, __u8 protocol,
+				__u16 port_host)
+{
+	return (struct frame_spec){
+		.mac_to = container->gateway_mac,
+		.mac_from = container->mac,
+		.from = { frame_address(container->address), port_host },
+		.to = { frame_address(HOST_CLIENT), 40000 },
+		.protocol = protocol,
+		.ttl = 64,
+		.id = 0x0815,
+		.fragment = FRAME_DF,
+		.payload = 51,
+	};
+}
+
+struct frame_spec host_sent(const struct frame_spec *spec, const char *address, __u16 port_host)
+{
+	struct frame_spec to = *spec;
+
+	to.mac_to = host_mac_router;
+	to.mac_from = host_mac_uplink;
+	to.from = (struct frame_end){ frame_address(address), port_host };
+	to.ttl--;
+	return to;
+}
+
+/* The veth of the container that sends the frame. */
+static struct host_context context_of(enum host_program program, const struct frame_spec *spec)
+{
+	struct host_context context = {};
+
+	for (size_t i = 0; program == HOST_CONTAINER && i < CONTAINER_COUNT; i++) {
+		if (!memcmp(spec->mac_from, containers[i]->mac, sizeof(host_mac_web)))
+			context.ifindex = containers[i]->ifindex;
+	}
+	return context;
+}
+
+void host_spec_passes(enum host_program program, const struct frame_spec *spec)
+{
+	struct host_context context = context_of(program, spec);
+	struct frame frame;
+
+	frame_build(spec, &frame);
+	host_expect_pass(program, &frame, &context);
+}
+
+void host_spec_drops(enum host_program program, const struct frame_spec *spec,
+		     enum xd_drop_reason reason)
+{
+	struct host_context context = context_of(program, spec);
+	struct frame frame;
+
+	frame_build(spec, &frame);
+	host_expect_drop(program, &frame, &context, reason);
+}
+
+void host_spec_becomes(enum host_program program, const struct frame_spec *spec,
+		       const struct frame_spec *to, __u32 counter)
+{
+	struct host_context context = context_of(program, spec);
+	struct frame in, out;
+
+	frame_build(spec, &in);
+	frame_build(to, &out);
+	host_expect_redirect(program, &in, &context,
+			     &(struct host_redirect){
+				     .frame = &out,
+				     .counter = counter,
+				     .direction = program == HOST_CONTAINER ? XD_COUNT_OUT :
+									      XD_COUNT_IN,
+			     });
+}
+
+/* ICMP echo has one number: a request's, its sender's. */
+static __be16 remote_port_of(const struct frame_spec *spec)
+{
+	return spec->protocol == IPPROTO_ICMP ? 0 : htons(spec->to.port_host);
+}
+
+bool host_get_flow(const struct frame_spec *spec, struct host_flow *ret_flow)
+{
+	struct xd_snat_rev_key key;
+
+	*ret_flow = (struct host_flow){
+		.key = {
+			.container_address = spec->from.address,
+			.remote_address = spec->to.address,
+			.container_port = htons(spec->from.port_host),
+			.remote_port = remote_port_of(spec),
+			.protocol = spec->protocol,
+		},
+	};
+	if (!host_get(host.skeleton->maps.xd_snat, &ret_flow->key, &ret_flow->row))
+		return false;
+	/* The remote may be another as it answers, so the row is known by what is in it. */
+	for (const struct xd_snat_rev_key *last = NULL;; last = &key) {
+		struct xd_snat_rev_key next;
+		struct xd_snat_rev *rev = &ret_flow->rev;
+
+		if (bpf_map_get_next_key(bpf_map__fd(host.skeleton->maps.xd_snat_rev), last, &next))
+			return false;
+		key = next;
+		if (key.address == ret_flow->row.address && key.port == ret_flow->row.port &&
+		    key.protocol == spec->protocol &&
+		    host_get(host.skeleton->maps.xd_snat_rev, &key, rev) &&
+		    rev->container_address == ret_flow->key.container_address &&
+		    rev->container_port == ret_flow->key.container_port &&
+		    rev->dialled_address == ret_flow->key.remote_address &&
+		    rev->dialled_port == ret_flow->key.remote_port)
+			break;
+	}
+	ret_flow->rev_key = key;
+	return true;
+}
+
+/* Times are not what somebody expects, but have to be of now. */
+static void assert_fresh(__u64 seen_ns)
+{
+	assert_true(seen_ns <= host_now_ns());
+	assert_true(host_now_ns() - seen_ns < 20 * XD_SNAT_SECOND_NS);
+}
+
+void host_expect_flow(const struct frame_spec *spec, const struct host_flow_want *want)
+{
+	const struct host_container *container = want->container;
+	__be32 remote = want->remote ? frame_address(want->remote) : spec->to.address;
+	__be16 remote_port = want->remote ? htons(want->remote_port_host) : remote_port_of(spec);
+	struct host_flow flow, expected = {
+		.rev_key = {
+			.remote_address = remote,
+			.address = frame_address(want->address),
+			.remote_port = remote_port,
+			.port = htons(want->port_host),
+			.protocol = spec->protocol,
+		},
+		.row = {
+			.address = frame_address(want->address),
+			.port = htons(want->port_host),
+			.flags = want->flags,
+			.ifindex = want->ifindex,
+			.owner = container->ifindex,
+		},
+		.rev = {
+			.container_address = spec->from.address,
+			.container_port = htons(spec->from.port_host),
+			.owner = container->ifindex,
+			.ifindex = container->ifindex,
+			.counter = container->counter,
+			.dialled_address = spec->to.address,
+			.dialled_port = remote_port_of(spec),
+			.flags = want->flags,
+			.mtu = HOST_CONTAINER_MTU,
+		},
+	};
+
+	assert_true(host_get_flow(spec, &flow));
+	memcpy(expected.rev.mac, container->mac, sizeof(expected.rev.mac));
+	memcpy(expected.rev.gateway_mac, container->gateway_mac, sizeof(expected.rev.gateway_mac));
+	expected.key = flow.key;
+	assert_fresh(flow.row.seen_ns);
+	assert_fresh(flow.rev.seen_ns);
+	expected.row.seen_ns = flow.row.seen_ns;
+	expected.rev.seen_ns = flow.rev.seen_ns;
+	assert_int_equal(ntohs(flow.row.port), want->port_host);
+	assert_memory_equal(&flow.rev_key, &expected.rev_key, sizeof(flow.rev_key));
+	assert_memory_equal(&flow.row, &expected.row, sizeof(flow.row));
+	assert_memory_equal(&flow.rev, &expected.rev, sizeof(flow.rev));
+}
+
+void host_put_flow(const struct host_flow *flow)
+{
+	host_put(host.skeleton->maps.xd_snat, &flow->key, &flow->row);
+	host_put(host.skeleton->maps.xd_snat_rev, &flow->rev_key, &flow->rev);
+}
+
+void host_age_flow(const struct frame_spec *spec, enum host_half half, __u64 age_ns)
+{
+	struct host_flow flow;
+
+	assert_true(host_get_flow(spec, &flow));
+	if (half & HOST_OUT)
+		flow.row.seen_ns = host_now_ns() - age_ns;
+	if (half & HOST_IN)
+		flow.rev.seen_ns = host_now_ns() - age_ns;
+	host_put_flow(&flow);
+}
+
+void host_delete_flow(const struct frame_spec *spec, enum host_half half)
+{
+	struct host_flow flow;
+
+	assert_true(host_get_flow(spec, &flow));
+	if (half & HOST_OUT)
+		host_delete(host.skeleton->maps.xd_snat, &flow.key);
+	if (half & HOST_IN)
+		host_delete(host.skeleton->maps.xd_snat_rev, &flow.rev_key);
+}
+
+void host_expect_flows(size_t out, size_t in)
+{
+	assert_int_equal(host_count_rows(host.skeleton->maps.xd_snat), out);
+	assert_int_equal(host_count_rows(host.skeleton->maps.xd_snat_rev), in);
+}
+
+enum host_program host_tc = HOST_UPLINK_TC, host_xdp = HOST_UPLINK_XDP;
+
+enum host_program host_hook(void **state)
+{
+	return *(enum host_program *)*state;
 }

@@ -172,6 +172,18 @@ bool host_keeps_complete(const struct frame *in, const struct frame *out);
 #define BPF_F_TEST_SKB_CHECKSUM_COMPLETE (1U << 2)
 #endif
 
+/* Specs of packets, which tests change as they need. To the host: from the client by the router; the
+ * ICMP ones are echo replies to who asked with port_host. */
+struct frame_spec host_inbound(__u8 protocol, const char *address, __u16 port_host);
+/* The same, or any other, as it arrives in a container at its port. */
+struct frame_spec host_delivered(const struct frame_spec *spec,
+				 const struct host_container *container, __u16 port_host);
+/* By a container, to the client by way of its gateway: port 40000 there. */
+struct frame_spec host_outbound(const struct host_container *container, __u8 protocol,
+				__u16 port_host);
+/* The same as the router gets it: from address:port of the host. */
+struct frame_spec host_sent(const struct frame_spec *spec, const char *address, __u16 port_host);
+
 /* A test run tells that a packet was redirected and no more: where to is seen in tests/net.
  * Each of these runs the frame once (a second time with CHECKSUM_COMPLETE at TC, if redirected)
  * and asserts the verdict, every byte and every counter. context may be NULL. */
@@ -189,5 +201,58 @@ struct host_redirect {
 
 void host_expect_redirect(enum host_program program, const struct frame *frame,
 			  const struct host_context *context, const struct host_redirect *want);
+
+/* The same for specs. Containers send by their own veths, which the MAC address tells; direction and
+ * mark follow from the program. */
+void host_spec_passes(enum host_program program, const struct frame_spec *spec);
+void host_spec_drops(enum host_program program, const struct frame_spec *spec,
+		     enum xd_drop_reason reason);
+void host_spec_becomes(enum host_program program, const struct frame_spec *spec,
+		       const struct frame_spec *to, __u32 counter);
+
+/* A flow of a container, by both of its rows. */
+struct host_flow {
+	struct xd_snat_key key;
+	struct xd_snat_rev_key rev_key;
+	struct xd_snat row;
+	struct xd_snat_rev rev;
+};
+
+/* The flow that spec is a packet of, as its container sends it. False: it has no row, or (then row
+ * is filled) no reverse row. */
+bool host_get_flow(const struct frame_spec *spec, struct host_flow *ret_flow);
+/* What a flow has to look like. Every field of both rows is compared. */
+struct host_flow_want {
+	const struct host_container *container;
+	const char *address;
+	__u16 port_host;
+	__u16 flags;
+	__u32 ifindex;
+	/* The remote as it answers, if that is not as the container knows it. */
+	const char *remote;
+	__u16 remote_port_host;
+};
+void host_expect_flow(const struct frame_spec *spec, const struct host_flow_want *want);
+/* Writes both rows back. */
+void host_put_flow(const struct host_flow *flow);
+/* Both halves, or one, saw their last packet so long ago. */
+enum host_half {
+	HOST_OUT = 1,
+	HOST_IN = 2,
+	HOST_BOTH = 3,
+};
+void host_age_flow(const struct frame_spec *spec, enum host_half half, __u64 age_ns);
+void host_delete_flow(const struct frame_spec *spec, enum host_half half);
+/* How many rows there are in xd_snat and xd_snat_rev. */
+void host_expect_flows(size_t out, size_t in);
+/* CLOCK_MONOTONIC as programs read it. */
+__u64 host_now_ns(void);
+
+/* Tables of tests for both hooks of the uplink, which *state tells. */
+enum host_program host_hook(void **state);
+extern enum host_program host_tc, host_xdp;
+#define HOST_TC(test) { #test " (tc)", test, NULL, NULL, &host_tc }
+#define HOST_XDP(test) { #test " (xdp)", test, NULL, NULL, &host_xdp }
+#define HOST_BOTH_HOOKS(test) HOST_TC(test), HOST_XDP(test)
 
 #endif

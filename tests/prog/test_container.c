@@ -15,34 +15,6 @@
 
 static const __u8 mac_unresolved[6] = {};
 
-/* What web sends from its port to the client. */
-static struct frame_spec outbound(__u8 protocol, __u16 container_port_host)
-{
-	return (struct frame_spec){
-		.mac_to = host_mac_bridge,
-		.mac_from = host_mac_web,
-		.from = { frame_address(HOST_WEB), container_port_host },
-		.to = { frame_address(HOST_CLIENT), 40000 },
-		.protocol = protocol,
-		.ttl = 64,
-		.id = 0x0815,
-		.fragment = FRAME_DF,
-		.payload = 51,
-	};
-}
-
-/* The same as the router gets it: from address:port of the host. */
-static struct frame_spec sent(const struct frame_spec *spec, const char *address, __u16 port_host)
-{
-	struct frame_spec to = *spec;
-
-	to.mac_to = host_mac_router;
-	to.mac_from = host_mac_uplink;
-	to.from = (struct frame_end){ frame_address(address), port_host };
-	to.ttl--;
-	return to;
-}
-
 static void expect_redirect(const struct frame_spec *spec, const struct host_context *context,
 			    const struct frame_spec *to, __u32 counter, __u32 mark)
 {
@@ -62,9 +34,9 @@ static void expect_redirect(const struct frame_spec *spec, const struct host_con
 static void expect_sent(const struct frame_spec *spec, const char *address, __u16 port_host,
 			__u32 counter)
 {
-	struct frame_spec to = sent(spec, address, port_host);
+	struct frame_spec to = host_sent(spec, address, port_host);
 
-	expect_redirect(spec, NULL, &to, counter, 0);
+	host_spec_becomes(HOST_CONTAINER, spec, &to, counter);
 }
 
 static void expect_pass_with(const struct frame_spec *spec, const struct host_context *context)
@@ -75,33 +47,14 @@ static void expect_pass_with(const struct frame_spec *spec, const struct host_co
 	host_expect_pass(HOST_CONTAINER, &frame, context);
 }
 
-static void expect_pass(const struct frame_spec *spec)
-{
-	expect_pass_with(spec, NULL);
-}
-
-static void expect_drop(const struct frame_spec *spec, enum xd_drop_reason reason)
-{
-	struct frame frame;
-
-	frame_build(spec, &frame);
-	host_expect_drop(HOST_CONTAINER, &frame, NULL, reason);
-}
-
 /* Makes the exception that a client of address:port would. */
 static void let_in(const struct frame_spec *reply, const char *address, __u16 port_host)
 {
-	struct frame_spec spec = {
-		.mac_to = host_mac_uplink,
-		.mac_from = host_mac_router,
-		.from = reply->to,
-		.to = { frame_address(address), port_host },
-		.protocol = reply->protocol,
-		.ttl = 60,
-	};
+	struct frame_spec spec = host_inbound(reply->protocol, address, port_host);
 	struct host_result result;
 	struct frame frame;
 
+	spec.from = reply->to;
 	frame_build(&spec, &frame);
 	assert_int_equal(host_try(HOST_UPLINK_TC, &frame, NULL, 0, &result), 0);
 	assert_int_equal(result.verdict, HOST_REDIRECT);
@@ -110,44 +63,44 @@ static void let_in(const struct frame_spec *reply, const char *address, __u16 po
 
 static void sends_replies_from_the_canonical_side(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 8761);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 8761);
 
 	(void)state;
 	host_reset();
 	expect_sent(&spec, HOST_DEFAULT, 8761, HOST_COUNT_8761);
 	/* Two host ports lead to 80, one of them is canonical. */
-	spec = outbound(IPPROTO_TCP, 80);
+	spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
-	spec = outbound(IPPROTO_TCP, 9000);
+	spec = host_outbound(&host_web, IPPROTO_TCP, 9000);
 	expect_sent(&spec, HOST_SECOND, 9000, HOST_COUNT_9000);
-	spec = outbound(IPPROTO_TCP, 7000);
+	spec = host_outbound(&host_web, IPPROTO_TCP, 7000);
 	expect_sent(&spec, HOST_DEFAULT, 7000, HOST_COUNT_7000);
-	spec = outbound(IPPROTO_UDP, 8761);
+	spec = host_outbound(&host_web, IPPROTO_UDP, 8761);
 	expect_sent(&spec, HOST_DEFAULT, 8761, HOST_COUNT_8761_UDP);
-	spec = outbound(IPPROTO_UDP, 53);
+	spec = host_outbound(&host_web, IPPROTO_UDP, 53);
 	expect_sent(&spec, HOST_DEFAULT, 5300, HOST_COUNT_5300);
 }
 
 static void follows_the_default_address(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
 	host.skeleton->data_xd_host->xd_host.address = frame_address("198.51.100.66");
 	expect_sent(&spec, "198.51.100.66", 8080, HOST_COUNT_8080);
 	/* Exact mappings do not. */
-	spec = outbound(IPPROTO_TCP, 9000);
+	spec = host_outbound(&host_web, IPPROTO_TCP, 9000);
 	expect_sent(&spec, HOST_SECOND, 9000, HOST_COUNT_9000);
 	/* A host without an address has nothing to send from. */
 	host.skeleton->data_xd_host->xd_host.address = 0;
-	spec = outbound(IPPROTO_TCP, 80);
-	expect_pass(&spec);
+	spec = host_outbound(&host_web, IPPROTO_TCP, 80);
+	host_spec_passes(HOST_CONTAINER, &spec);
 }
 
 static void sends_replies_from_where_the_client_dialled(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
@@ -165,21 +118,21 @@ static void sends_replies_from_where_the_client_dialled(void **state)
 
 static void keeps_the_udp_zero_checksum(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_UDP, 53);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_UDP, 53);
 
 	(void)state;
 	host_reset();
 	spec.has_no_checksum = true;
 	expect_sent(&spec, HOST_DEFAULT, 5300, HOST_COUNT_5300);
-	spec = outbound(IPPROTO_UDP, 8761);
+	spec = host_outbound(&host_web, IPPROTO_UDP, 8761);
 	spec.has_no_checksum = true;
 	expect_sent(&spec, HOST_DEFAULT, 8761, HOST_COUNT_8761_UDP);
 }
 
 static void mangles_a_udp_checksum_that_becomes_zero(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_UDP, 53);
-	struct frame_spec to = sent(&spec, HOST_DEFAULT, 5300);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_UDP, 53);
+	struct frame_spec to = host_sent(&spec, HOST_DEFAULT, 5300);
 	struct frame frame;
 
 	(void)state;
@@ -195,12 +148,12 @@ static void mangles_a_udp_checksum_that_becomes_zero(void **state)
 
 static void leaves_the_addresses_of_an_unknown_neighbour_to_the_kernel(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80), to;
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80), to;
 
 	(void)state;
 	host_reset();
 	spec.to.address = frame_address(HOST_NEIGHBOUR_UNKNOWN);
-	to = sent(&spec, HOST_DEFAULT, 8080);
+	to = host_sent(&spec, HOST_DEFAULT, 8080);
 	to.mac_to = to.mac_from = mac_unresolved;
 	expect_redirect(&spec, NULL, &to, HOST_COUNT_8080, 0);
 	host_ip("neighbour add " HOST_NEIGHBOUR_UNKNOWN
@@ -213,8 +166,8 @@ static void leaves_the_addresses_of_an_unknown_neighbour_to_the_kernel(void **st
 
 static void keeps_the_mark_of_what_is_sent_out(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
-	struct frame_spec to = sent(&spec, HOST_DEFAULT, 8080);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
+	struct frame_spec to = host_sent(&spec, HOST_DEFAULT, 8080);
 	struct host_context context = { .mark = 0xcafe };
 
 	(void)state;
@@ -225,38 +178,38 @@ static void keeps_the_mark_of_what_is_sent_out(void **state)
 /* What only looks like a reply of a published port is a flow of its own, and nobody knows it. */
 static void takes_nothing_else_for_a_reply(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 40000);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 40000);
 
 	(void)state;
 	host_reset();
 	spec.to.port_host = 443;
-	expect_drop(&spec, XD_DROP_UNTRACKED);
-	spec = outbound(IPPROTO_TCP, 8080);
-	expect_drop(&spec, XD_DROP_UNTRACKED);
-	spec = outbound(IPPROTO_TCP, ntohs(80));
-	expect_drop(&spec, XD_DROP_UNTRACKED);
-	spec = outbound(IPPROTO_ICMP, 80);
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
+	spec = host_outbound(&host_web, IPPROTO_TCP, 8080);
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
+	spec = host_outbound(&host_web, IPPROTO_TCP, ntohs(80));
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
+	spec = host_outbound(&host_web, IPPROTO_ICMP, 80);
 	spec.is_echo_reply = true;
-	expect_drop(&spec, XD_DROP_UNTRACKED);
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
 	/* By the other protocol it may be the first. */
-	spec = outbound(IPPROTO_UDP, 9001);
+	spec = host_outbound(&host_web, IPPROTO_UDP, 9001);
 	host_publish("0.0.0.0", 9002, IPPROTO_TCP, 9001, XD_PORT_CANONICAL, HOST_COUNT_9000);
 	expect_sent(&spec, HOST_DEFAULT, 9001, HOST_COUNT_WEB);
 }
 
 static void keeps_to_its_own_network(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
 	/* The gateway of another is an address of the host. */
 	spec.to.address = frame_address(HOST_OTHER_GATEWAY);
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	spec.to.address = frame_address(HOST_APP);
-	expect_drop(&spec, XD_DROP_ISOLATED);
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_ISOLATED);
 	spec.to.address = frame_address("172.18.0.7");
-	expect_drop(&spec, XD_DROP_ISOLATED);
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_ISOLATED);
 }
 
 static void passes_what_is_for_the_host(void **state)
@@ -267,24 +220,24 @@ static void passes_what_is_for_the_host(void **state)
 	(void)state;
 	host_reset();
 	for (size_t i = 0; i < 4; i++) {
-		struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+		struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 		spec.to.address = frame_address(addresses[i]);
-		expect_pass(&spec);
+		host_spec_passes(HOST_CONTAINER, &spec);
 	}
 }
 
 static void passes_what_has_no_route(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
 	spec.to.address = frame_address("203.0.113.200");
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	host_ip("route del default");
 	spec.to.address = frame_address(HOST_CLIENT);
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	host_ip("route add default via " HOST_ROUTER);
 	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
 }
@@ -292,7 +245,7 @@ static void passes_what_has_no_route(void **state)
 /* What the host has learned of a path, the kernel does not mind when it forwards either. */
 static void minds_the_mtu_of_the_device_and_not_of_the_path(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
@@ -300,26 +253,26 @@ static void minds_the_mtu_of_the_device_and_not_of_the_path(void **state)
 	spec.payload = 1500 - 40;
 	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
 	spec.payload++;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 }
 
 /* With FRAME_DF, the kernel tells the container; without, it would send fragments untranslated. */
 static void leaves_what_exceeds_the_devices_mtu_to_the_kernel_or_drops_it(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
 	host_ip("link set uplink0 mtu 1000");
 	spec.to.address = frame_address(HOST_CLIENT_FAR);
 	spec.payload = 1000 - 40 + 1;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	spec.fragment = 0;
-	expect_drop(&spec, XD_DROP_UNTRANSLATED);
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRANSLATED);
 	spec.payload = 1000 - 40;
 	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
 	spec.tcp_options = 12;
-	expect_drop(&spec, XD_DROP_UNTRANSLATED);
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRANSLATED);
 	spec.payload -= 12;
 	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
 	host_ip("link set uplink0 mtu 1500");
@@ -327,7 +280,7 @@ static void leaves_what_exceeds_the_devices_mtu_to_the_kernel_or_drops_it(void *
 
 static void judges_gso_by_its_segments(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80), to;
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80), to;
 	struct host_context context = { .gso_size = 1000 - 20 - 32 };
 
 	(void)state;
@@ -336,15 +289,15 @@ static void judges_gso_by_its_segments(void **state)
 	spec.to.address = frame_address(HOST_CLIENT_FAR);
 	spec.tcp_options = 12;
 	spec.payload = 3000;
-	to = sent(&spec, HOST_DEFAULT, 8080);
+	to = host_sent(&spec, HOST_DEFAULT, 8080);
 	expect_redirect(&spec, &context, &to, HOST_COUNT_8080, 0);
 	context.gso_size++;
 	expect_pass_with(&spec, &context);
 
-	spec = outbound(IPPROTO_UDP, 53);
+	spec = host_outbound(&host_web, IPPROTO_UDP, 53);
 	spec.to.address = frame_address(HOST_CLIENT_FAR);
 	spec.payload = 3000;
-	to = sent(&spec, HOST_DEFAULT, 5300);
+	to = host_sent(&spec, HOST_DEFAULT, 5300);
 	context.gso_size = 1000 - 20 - 8;
 	expect_redirect(&spec, &context, &to, HOST_COUNT_5300, 0);
 	context.gso_size++;
@@ -354,14 +307,14 @@ static void judges_gso_by_its_segments(void **state)
 
 static void passes_what_the_ttl_ends(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
 	spec.ttl = 1;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	spec.ttl = 0;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	spec.ttl = 2;
 	expect_sent(&spec, HOST_DEFAULT, 8080, HOST_COUNT_8080);
 }
@@ -373,17 +326,17 @@ static void drops_spoofed_sources(void **state)
 	(void)state;
 	host_reset();
 	for (size_t i = 0; i < 3; i++) {
-		struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+		struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 		spec.from.address = frame_address(sources[i]);
-		expect_drop(&spec, XD_DROP_SPOOFED);
+		host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_SPOOFED);
 		/* To a sibling as well, and without ports. */
 		spec.mac_to = host_mac_db;
 		spec.to.address = frame_address(HOST_DB);
 		spec.protocol = IPPROTO_ICMP;
-		expect_drop(&spec, XD_DROP_SPOOFED);
+		host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_SPOOFED);
 		spec.options = 4;
-		expect_drop(&spec, XD_DROP_SPOOFED);
+		host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_SPOOFED);
 	}
 }
 
@@ -395,34 +348,34 @@ static void passes_foreign_sources(void **state)
 	(void)state;
 	host_reset();
 	for (size_t i = 0; i < 4; i++) {
-		spec = outbound(IPPROTO_TCP, 80);
+		spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 		spec.from.address = frame_address(sources[i]);
-		expect_pass(&spec);
+		host_spec_passes(HOST_CONTAINER, &spec);
 		spec.mac_to = host_mac_db;
 		spec.to.address = frame_address(HOST_DB);
-		expect_pass(&spec);
+		host_spec_passes(HOST_CONTAINER, &spec);
 	}
-	spec = outbound(IPPROTO_TCP, 80);
+	spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 	spec.mac_from = host_mac_stranger;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 }
 
 /* A container may be a router for others: the frame says who is meant. */
 static void passes_what_is_not_for_the_gateways_mac(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
 	spec.mac_to = host_mac_db;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	spec.mac_to = host_mac_stranger;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 }
 
 static void passes_on_an_unknown_veth(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 	struct host_context context = { .ifindex = host.bridge };
 
 	(void)state;
@@ -435,7 +388,7 @@ static void passes_on_an_unknown_veth(void **state)
 
 static struct frame_spec to_db(__u8 protocol)
 {
-	struct frame_spec spec = outbound(protocol, 80);
+	struct frame_spec spec = host_outbound(&host_web, protocol, 80);
 
 	spec.mac_to = host_mac_db;
 	spec.to = (struct frame_end){ frame_address(HOST_DB), 5432 };
@@ -474,38 +427,38 @@ static void passes_to_a_sibling_that_the_bridge_has_to_find(void **state)
 	(void)state;
 	host_reset();
 	spec.mac_to = host_mac_stranger;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	spec.mac_to = host_mac_broadcast;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	spec.to.address = frame_address("172.17.255.255");
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	spec = to_db(IPPROTO_TCP);
 	spec.to.address = frame_address("172.17.0.4");
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	/* Itself */
 	spec = to_db(IPPROTO_TCP);
 	spec.mac_to = host_mac_web;
 	spec.to.address = frame_address(HOST_WEB);
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 	/* Gone */
 	spec = to_db(IPPROTO_TCP);
 	host_forget_device(host_db.ifindex);
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 }
 
 static void passes_what_has_options(void **state)
 {
-	struct frame_spec spec = outbound(IPPROTO_TCP, 80);
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
 
 	(void)state;
 	host_reset();
 	spec.options = 4;
-	expect_pass(&spec);
+	host_spec_passes(HOST_CONTAINER, &spec);
 }
 
 static void passes_what_is_no_ipv4(void **state)
 {
-	struct frame_spec specs[] = { outbound(IPPROTO_TCP, 80), to_db(IPPROTO_TCP) };
+	struct frame_spec specs[] = { host_outbound(&host_web, IPPROTO_TCP, 80), to_db(IPPROTO_TCP) };
 	struct frame frame;
 
 	(void)state;

@@ -3,8 +3,8 @@
  *
  * - a frame that passes or is dropped has not one byte changed;
  * - a frame that is redirected is the same but for what a translation changes (MAC addresses, TTL,
- *   addresses, ports or identifier, the same in what an ICMP error is about, checksums), and each of
- *   its sums is what it was: right if it was right, wrong by as much;
+ *   addresses, ports or identifier, the same in what an ICMP error is about, checksums), and each
+ *   of its sums is what it was: right if it was right, wrong by as much;
  * - a frame that is no whole header makes no row in any map;
  * - what a container sends and gets answered comes back as an answer to what it sent. */
 #include <errno.h>
@@ -501,8 +501,8 @@ static bool is_wellformed(const struct frame *frame)
 	__u16 length = frame_get16(frame, FRAME_IP + 2), header;
 
 	if (frame->length < FRAME_TRANSPORT || frame_get16(frame, 12) != ETH_P_IP ||
-	    frame->bytes[FRAME_IP] != 0x45 || length < 20 || frame->length < FRAME_IP + (size_t)length ||
-	    is_later(frame))
+	    frame->bytes[FRAME_IP] != 0x45 || length < 20 || is_later(frame) ||
+	    frame->length < FRAME_IP + (size_t)length)
 		return false;
 	length -= 20;
 	switch (frame->bytes[FRAME_IP + 9]) {
