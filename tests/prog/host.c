@@ -118,6 +118,12 @@ static int run_ip(const char *arguments)
 	return system(command);
 }
 
+void host_command(const char *command)
+{
+	if (system(command))
+		fail_msg("%s", command);
+}
+
 void host_ip(const char *arguments)
 {
 	if (run_ip(arguments))

@@ -125,7 +125,8 @@ bool host_has_exception(const struct frame_spec *inbound, __u16 container_port_h
 void host_age_exception(const struct frame_spec *inbound, __u16 container_port_host, __u64 age_ns);
 /* The row becomes one of an earlier container. */
 void host_disown_exception(const struct frame_spec *inbound, __u16 container_port_host);
-/* Runs `ip` with these arguments; fails the test when it does. */
+/* Runs a command, or `ip` with these arguments; fails the test when it does. */
+void host_command(const char *command);
 void host_ip(const char *arguments);
 
 /* One of the four programs that see packets. */
