@@ -37,6 +37,7 @@ loader_objects := $(patsubst %.c,$(O)/%.o,$(wildcard loader/*.c))
 user_objects := $(patsubst %.c,$(O)/%.o,$(wildcard user/*.c))
 unit_tests := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 prog_tests := $(patsubst %.c,$(O)/%,$(wildcard tests/prog/test_*.c))
+net_programs := $(patsubst %.c,$(O)/%,$(filter-out %/shim.c,$(wildcard tests/net/*.c)))
 prog_objects := $(patsubst %.c,$(O)/%.o,$(filter-out tests/prog/test_%.c,$(wildcard tests/prog/*.c)))
 skeleton := $(O)/xdock.skel.h
 library := $(O)/libxdock.a
@@ -67,7 +68,7 @@ bench: setup ## small packets through a published port against a bare redirect
 
 .PHONY: unit-programs test-programs bench-programs
 unit-programs: $(unit_tests)
-test-programs: $(unit_tests) $(prog_tests)
+test-programs: $(unit_tests) $(prog_tests) $(net_programs)
 bench-programs: $(O)/tools/bench-load
 
 install: all ## install below $(DESTDIR)$(PREFIX)
@@ -130,6 +131,10 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(library)
 $(O)/tests/prog/%: $(O)/tests/prog/%.o $(prog_objects) $(library)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(pkg_libs) -lcmocka
+
+$(net_programs): %: %.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(pkg_libs)
 
 $(O)/tools/bench-load: $(O)/tools/bench-load.o
 	$(call say,LD,$@)
