@@ -149,7 +149,7 @@ static __always_inline enum xd_layer parse_transport(struct xd_packet *packet, v
 			return XD_LAYER_IPV4;
 		header = sizeof(*udp);
 		/* The length of a GSO datagram may be that of a segment or of the whole. */
-		if (bpf_ntohs(udp->len) < header ||
+		if (header > room || bpf_ntohs(udp->len) < header ||
 		    (bpf_ntohs(udp->len) > room && !xd_packet_is_fragment(packet)))
 			return XD_LAYER_IPV4;
 	} else if (packet->protocol == IPPROTO_SCTP) {
