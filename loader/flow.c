@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Flows: what the programs remember of them, listed and forgotten.
  *
- * A flow that a container opened has a row in each of xd_snat and xd_snat_rev. They are joined by
- * the key of xd_snat, since of a hairpin flow only the row of xd_snat_rev knows both sides. Flows
+ * A flow that a container opened has a row in each of xd_snat and xd_snat_rev, which are joined by
+ * what both say of it; a half whose other half is gone, or has got another port since, is a flow of
+ * its own, as it still has the port. Flows
  * of published ports are remembered nowhere, but for exceptions; xd_sample_tc shows them while
  * they send. */
 #include "loader/flow.h"
@@ -35,109 +36,111 @@ static __u64 now(void)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
-/* One row of either map. */
-struct half {
-	struct xd_snat_key key;
-	const struct xd_snat *snat; /* or: */
-	const struct xd_snat_rev_key *rev_key;
-	const struct xd_snat_rev *rev;
-};
-
-static int compare_halves(const void *a, const void *b)
+/* Members are compared as they are sent: in network byte order. */
+static int compare_flows(const void *a, const void *b)
 {
-	const struct half *left = a, *right = b;
+	const struct xd_flow *left = a, *right = b;
+	int order = (int)left->kind - (int)right->kind;
 
-	return memcmp(&left->key, &right->key, sizeof(left->key));
+#define THEN(member)                                                                               \
+	if (!order)                                                                                \
+	order = memcmp(&left->member, &right->member, sizeof(left->member))
+	THEN(address);
+	THEN(protocol);
+	THEN(remote_address);
+	THEN(remote_port);
+	THEN(port);
+	THEN(host_address);
+	THEN(host_port);
+#undef THEN
+	return order;
 }
 
-static struct half snat_half(const struct xd_snat_key *key, const struct xd_snat *value)
+static void set_times(struct xd_flow *half, __u64 seen_ns, __u64 timeout_ns, __u64 now_ns)
 {
-	return (struct half){ .key = *key, .snat = value };
+	/* Another CPU may have seen a packet since. */
+	half->idle_ns = now_ns > seen_ns ? now_ns - seen_ns : 0;
+	half->left_ns = timeout_ns > half->idle_ns ? timeout_ns - half->idle_ns : 0;
 }
 
-static struct half rev_half(const struct xd_snat_rev_key *key, const struct xd_snat_rev *value)
+static enum xd_flow_kind kind_of(__u16 flags)
 {
-	return (struct half){
-		.key = {
-			.container_address = value->container_address,
-			.remote_address = value->dialled_address,
-			.container_port = value->container_port,
-			.remote_port = value->dialled_port,
-			.protocol = key->protocol,
-		},
-		.rev_key = key,
-		.rev = value,
+	return flags & XD_SNAT_HAIRPIN ? XD_FLOW_HAIRPIN
+	       : flags & XD_SNAT_PLAIN ? XD_FLOW_PLAIN
+				       : XD_FLOW_MASQUERADE;
+}
+
+static struct xd_flow snat_half(const struct xd_snat_key *key, const struct xd_snat *value,
+				__u64 now_ns)
+{
+	struct xd_flow half = {
+		.kind = kind_of(value->flags),
+		.protocol = key->protocol,
+		.flags = value->flags,
+		.address = key->container_address,
+		.remote_address = key->remote_address,
+		.host_address = value->address,
+		.port = key->container_port,
+		.remote_port = key->remote_port,
+		.host_port = value->port,
+		.owner = value->owner,
 	};
+
+	set_times(&half, value->seen_ns, xd_snat_timeout_ns(key->protocol, value->flags), now_ns);
+	return half;
 }
 
-static struct xd_flow make_flow(const struct half *half)
+static struct xd_flow rev_half(const struct xd_snat_rev_key *key, const struct xd_snat_rev *value,
+			       __u64 now_ns)
 {
-	struct xd_flow flow = {
-		.protocol = half->key.protocol,
-		.address = half->key.container_address,
-		.port = half->key.container_port,
-		.remote_address = half->key.remote_address,
-		.remote_port = half->key.remote_port,
+	struct xd_flow half = {
+		.kind = kind_of(value->flags),
+		.protocol = key->protocol,
+		.flags = value->flags,
+		.address = value->container_address,
+		.remote_address = value->dialled_address,
+		.host_address = key->address,
+		.port = value->container_port,
+		.remote_port = value->dialled_port,
+		.host_port = key->port,
+		.owner = value->ifindex,
 	};
 
-	if (half->snat) {
-		flow.host_address = half->snat->address;
-		flow.host_port = half->snat->port;
-		flow.flags = half->snat->flags;
-		flow.owner = half->snat->owner;
-	} else {
-		flow.host_address = half->rev_key->address;
-		flow.host_port = half->rev_key->port;
-		flow.flags = half->rev->flags;
-		flow.owner = half->rev->ifindex;
-	}
-	return flow;
-}
-
-static __u64 seen(const struct half *half)
-{
-	return half->snat ? half->snat->seen_ns : half->rev->seen_ns;
+	set_times(&half, value->seen_ns, xd_snat_timeout_ns(key->protocol, value->flags), now_ns);
+	return half;
 }
 
 int xd_flow_join(const struct xd_flow_rows *rows, __u64 now_ns, struct xd_flow **ret_flows,
 		 size_t *ret_count)
 {
-	size_t all = rows->count + rows->rev_count, count = 0, next;
-	struct half *halves = calloc(all + 1, sizeof(*halves));
-	struct xd_flow *flows = calloc(all + 1, sizeof(*flows));
+	size_t all = rows->count + rows->rev_count, count = 0;
+	struct xd_flow *flows = calloc(all + 1, sizeof(*flows)), *last = NULL;
 
-	if (!halves || !flows) {
-		free(halves);
-		free(flows);
+	if (!flows)
 		return xd_error_system(-ENOMEM, "%zu flows", all);
-	}
 	for (size_t i = 0; i < rows->count; i++)
-		halves[i] = snat_half(&rows->keys[i], &rows->values[i]);
+		flows[i] = snat_half(&rows->keys[i], &rows->values[i], now_ns);
 	for (size_t i = 0; i < rows->rev_count; i++)
-		halves[rows->count + i] = rev_half(&rows->rev_keys[i], &rows->revs[i]);
-	qsort(halves, all, sizeof(*halves), compare_halves);
+		flows[rows->count + i] = rev_half(&rows->rev_keys[i], &rows->revs[i], now_ns);
+	qsort(flows, all, sizeof(*flows), compare_flows);
 
-	for (size_t first = 0; first < all; first = next) {
-		struct xd_flow flow = make_flow(&halves[first]);
-		__u64 seen_ns = seen(&halves[first]), timeout_ns;
+	/* A flow is over when both of its halves are. */
+	for (size_t i = 0; i < all; i++) {
+		const struct xd_flow half = flows[i];
 
-		for (next = first + 1; next < all && !compare_halves(&halves[first], &halves[next]);
-		     next++) {
-			flow.flags |= make_flow(&halves[next]).flags;
-			if (seen(&halves[next]) > seen_ns)
-				seen_ns = seen(&halves[next]);
-		}
-		flow.idle_ns = now_ns > seen_ns ? now_ns - seen_ns : 0;
-		timeout_ns = xd_snat_timeout_ns(flow.protocol, flow.flags);
-		if (flow.idle_ns >= timeout_ns)
+		if (!half.left_ns)
 			continue;
-		flow.left_ns = timeout_ns - flow.idle_ns;
-		flow.kind = flow.flags & XD_SNAT_HAIRPIN ? XD_FLOW_HAIRPIN
-			    : flow.flags & XD_SNAT_PLAIN ? XD_FLOW_PLAIN
-							 : XD_FLOW_MASQUERADE;
-		flows[count++] = flow;
+		if (last && !compare_flows(last, &half)) {
+			last->flags |= half.flags;
+			if (half.idle_ns < last->idle_ns)
+				last->idle_ns = half.idle_ns;
+			if (half.left_ns > last->left_ns)
+				last->left_ns = half.left_ns;
+			continue;
+		}
+		last = &flows[count++];
+		*last = half;
 	}
-	free(halves);
 	*ret_flows = flows;
 	*ret_count = count;
 	return 0;
@@ -261,26 +264,6 @@ static const struct xd_endpoint_row *find_owner(const struct xd_state *state,
 	default:
 		return flow->owner == endpoint->ifindex ? endpoint : NULL;
 	}
-}
-
-/* Members of the struct are compared as they are sent: in network byte order. */
-static int compare_flows(const void *a, const void *b)
-{
-	const struct xd_flow *left = a, *right = b;
-	int order = (int)left->kind - (int)right->kind;
-
-#define THEN(member)                                                                               \
-	if (!order)                                                                                \
-	order = memcmp(&left->member, &right->member, sizeof(left->member))
-	THEN(address);
-	THEN(protocol);
-	THEN(remote_address);
-	THEN(remote_port);
-	THEN(port);
-	THEN(host_address);
-	THEN(host_port);
-#undef THEN
-	return order;
 }
 
 int xd_flow_list(const struct xd_instance *instance, const char *name, bool with_samples,

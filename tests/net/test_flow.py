@@ -280,3 +280,28 @@ def test_a_port_that_a_flow_has_is_published_with_a_flag_that_says_so(lab):
     lab.xdock("flow", "flush")
     lab.xdock("port", "add", "web", "40002:40002")
     expect(masqueraded(), [(40001, TCP)])
+
+
+def test_lists_what_containers_really_open_and_forgets_it(lab):
+    lab.xdock("up")
+    lab.xdock("up", "br1", "--subnet", "10.9.0.0/24")
+    lab.add("web", "-p", "8080:80")
+    lab.xdock("container", "add", "other", "--bridge", "br1")
+    lab.echo("client", 7000)
+    socks = [lab.open_socket(name, timeout=20) for name in ("web", "other")]
+    socks[0].connect((CLIENT, 7000))
+    socks[1].connect((HOST, 8080))
+    ports = [sock.getsockname()[1] for sock in socks]
+
+    def expect_listed():
+        rows = flows(lab)
+        expect([(row["kind"], row["container"], row["address"], row["port"], row["remote"],
+                 row["remote_port"], row["host"], row["state"]) for row in rows],
+               [("masquerade", "web", WEB, ports[0], CLIENT, 7000, HOST, "replied"),
+                ("hairpin", "other", "10.9.0.2", ports[1], HOST, 8080, GATEWAY, "replied")])
+        expect([row["expires"] > 400000 and row["idle"] < 100 for row in rows], [True, True], rows)
+
+    eventually(expect_listed, 20)
+    expect(lab.xdock("flow", "flush", json=True)["flushed"],
+           {"xd_snat": 2, "xd_snat_rev": 2, "xd_exception": 0, "xd_fragment": 0})
+    expect(flows(lab), [])

@@ -120,6 +120,24 @@ static void shows_a_half_whose_other_half_is_gone(void **state)
 	free(flows);
 }
 
+/* The flow went on from another port; the first one is not yet anybody's. */
+static void shows_a_half_that_has_another_port_by_itself(void **state)
+{
+	struct xd_snat_key keys[] = { key(1) };
+	struct xd_snat values[] = { value(12, 0, 0) };
+	struct xd_snat_rev_key rev_keys[] = { rev_key(12), rev_key(11) };
+	struct xd_snat_rev revs[] = { rev(1, XD_SNAT_REPLIED, 0), rev(1, 0, 20) };
+	struct xd_flow_rows rows = { keys, values, 1, rev_keys, revs, 2 };
+	struct xd_flow *flows = join(&rows, 2);
+
+	(void)state;
+	assert_int_equal(flows[0].host_port, htons(11));
+	assert_true(flows[0].idle_ns == 20 * SECOND && !flows[0].flags);
+	assert_int_equal(flows[1].host_port, htons(12));
+	assert_int_equal(flows[1].flags, XD_SNAT_REPLIED);
+	free(flows);
+}
+
 /* The remote of its reverse row is the container that serves it. */
 static void joins_a_hairpin_flow_by_what_was_dialled(void **state)
 {
@@ -170,6 +188,21 @@ static void leaves_out_what_expired(void **state)
 	free(flows);
 }
 
+static void is_over_when_both_halves_are(void **state)
+{
+	struct xd_snat_key keys[] = { key(1), key(2) };
+	struct xd_snat values[] = { value(1, XD_SNAT_RST, 11), value(2, XD_SNAT_RST, 11) };
+	struct xd_snat_rev_key rev_keys[] = { rev_key(1), rev_key(2) };
+	struct xd_snat_rev revs[] = { rev(1, 0, 60), rev(2, XD_SNAT_RST, 10) };
+	struct xd_flow_rows rows = { keys, values, 2, rev_keys, revs, 2 };
+	struct xd_flow *flows = join(&rows, 1);
+
+	(void)state;
+	assert_int_equal(flows[0].port, htons(1));
+	assert_true(flows[0].left_ns == 60 * SECOND);
+	free(flows);
+}
+
 static void joins_nothing(void **state)
 {
 	struct xd_flow_rows rows = {};
@@ -183,6 +216,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(makes_one_flow_of_both_rows),
 		cmocka_unit_test(shows_a_half_whose_other_half_is_gone),
+		cmocka_unit_test(shows_a_half_that_has_another_port_by_itself),
+		cmocka_unit_test(is_over_when_both_halves_are),
 		cmocka_unit_test(joins_a_hairpin_flow_by_what_was_dialled),
 		cmocka_unit_test(knows_plain_flows),
 		cmocka_unit_test(leaves_out_what_expired),
