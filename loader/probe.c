@@ -3,6 +3,7 @@
 #include "loader/probe.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <sched.h>
@@ -44,6 +45,80 @@ static bool has_tcx(void)
 
 	if (fd >= 0)
 		close(fd);
+	return is_found;
+}
+
+/* BPF_FIB_LOOKUP_SRC; the headers of Linux 6.1 end before. */
+#define FIB_LOOKUP_SRC 16
+
+#define ZERO(at)                                                                                   \
+	{                                                                                          \
+		.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = (at)              \
+	}
+#define SET(reg, value)                                                                            \
+	{                                                                                          \
+		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (reg), .imm = (value)              \
+	}
+
+/* Asked for a route of interface 0, a kernel that knows the flag finds no such interface. */
+static bool has_fib_source(void)
+{
+	static const struct bpf_insn ask[] = {
+		/* struct bpf_fib_lookup, of family AF_INET */
+		ZERO(-8),
+		ZERO(-16),
+		ZERO(-24),
+		ZERO(-32),
+		ZERO(-40),
+		ZERO(-48),
+		ZERO(-56),
+		ZERO(-64),
+		{ .code = BPF_ST | BPF_MEM | BPF_B, .dst_reg = BPF_REG_10, .off = -64, .imm = 2 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X,
+		  .dst_reg = BPF_REG_2,
+		  .src_reg = BPF_REG_10 },
+		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_2, .imm = -64 },
+		SET(BPF_REG_3, 64),
+		SET(BPF_REG_4, FIB_LOOKUP_SRC),
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_fib_lookup },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	char frame[64] = {};
+	struct bpf_test_run_opts run = {
+		.sz = sizeof(run),
+		.data_in = frame,
+		.data_size_in = sizeof(frame),
+	};
+	bool is_found;
+	int fd;
+
+	fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "xd_probe", "GPL", ask,
+			   sizeof(ask) / sizeof(ask[0]), NULL);
+	if (fd < 0)
+		return false;
+	is_found = !bpf_prog_test_run_opts(fd, &run) && (int)run.retval == -ENODEV;
+	close(fd);
+	return is_found;
+}
+
+static bool has_function(const struct btf *btf, const char *name)
+{
+	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+}
+
+/* In the kernel, or in its module if that is there. */
+static bool has_conntrack(void)
+{
+	static const char name[] = "bpf_skb_ct_lookup";
+	struct btf *kernel = btf__load_vmlinux_btf(), *module;
+	bool is_found = has_function(kernel, name);
+
+	if (!is_found && kernel) {
+		module = btf__load_module_btf("nf_conntrack", kernel);
+		is_found = has_function(module, name);
+		btf__free(module);
+	}
+	btf__free(kernel);
 	return is_found;
 }
 
@@ -102,6 +177,8 @@ HELPER(SCHED_CLS, fib_lookup)
 HELPER(SCHED_CLS, redirect_neigh)
 HELPER(SCHED_CLS, redirect_peer)
 HELPER(SCHED_CLS, ktime_get_coarse_ns)
+HELPER(SCHED_CLS, loop)
+HELPER(SCHED_CLS, skc_lookup_tcp)
 HELPER(CGROUP_SOCK_ADDR, get_netns_cookie)
 HELPER(CGROUP_SOCK_ADDR, bind)
 HELPER(CGROUP_SOCK_ADDR, for_each_map_elem)
@@ -127,17 +204,14 @@ static const struct probe probes[] = {
 	{ has_btf,
 	  { "BTF of the kernel", "to read packets' checksums", "CONFIG_DEBUG_INFO_BTF", true,
 	    false } },
-	{ has_cookie,
-	  { "SO_NETNS_COOKIE", "an instance's name", "Linux 5.14", true, false } },
+	{ has_cookie, { "SO_NETNS_COOKIE", "an instance's name", "Linux 5.14", true, false } },
 	{ has_cgroup,
 	  { "cgroup2", "clients on the host itself", "CONFIG_CGROUPS, CONFIG_CGROUP_BPF", true,
 	    false } },
 	{ has_devmap_hash,
-	  { "map type devmap_hash", "to forget devices that are gone", "Linux 5.4", true,
-	    false } },
+	  { "map type devmap_hash", "to forget devices that are gone", "Linux 5.4", true, false } },
 	{ has_fib_lookup,
-	  { "bpf_fib_lookup()", "routes of replies, local addresses", "Linux 4.18", true,
-	    false } },
+	  { "bpf_fib_lookup()", "routes of replies, local addresses", "Linux 4.18", true, false } },
 	{ has_redirect_neigh,
 	  { "bpf_redirect_neigh()", "replies to neighbours not yet known", "Linux 5.10", true,
 	    false } },
@@ -146,19 +220,26 @@ static const struct probe probes[] = {
 	{ has_ktime_get_coarse_ns,
 	  { "bpf_ktime_get_coarse_ns()", "the age of what was learned", "Linux 5.11", true,
 	    false } },
+	{ has_loop, { "bpf_loop()", "to look for a free source port", "Linux 5.17", true, false } },
+	{ has_skc_lookup_tcp,
+	  { "bpf_skc_lookup_tcp()", "to leave the host's own ports alone", "Linux 5.6", true,
+	    false } },
 	{ has_get_netns_cookie,
-	  { "bpf_get_netns_cookie()", "to leave other namespaces' sockets alone", "Linux 5.7",
-	    true, false } },
+	  { "bpf_get_netns_cookie()", "to leave other namespaces' sockets alone", "Linux 5.7", true,
+	    false } },
 	{ has_bind,
 	  { "bpf_bind()", "the source address of clients on the host", "Linux 4.17", true,
 	    false } },
 	{ has_for_each_map_elem,
-	  { "bpf_for_each_map_elem()", "to refuse a bind() to a published port", "Linux 5.13",
-	    true, false } },
+	  { "bpf_for_each_map_elem()", "to refuse a bind() to a published port", "Linux 5.13", true,
+	    false } },
 	{ has_set_retval,
 	  { "bpf_set_retval()", "to refuse it with EADDRINUSE", "Linux 5.18", true, false } },
-	{ has_tcx,
-	  { "tcx", "links instead of clsact filters", "Linux 6.6", false, false } },
+	{ has_fib_source, { "BPF_FIB_LOOKUP_SRC", "masquerading", "Linux 6.7", false, false } },
+	{ has_conntrack,
+	  { "bpf_skb_ct_lookup()", "flows that began before `up`",
+	    "Linux 5.18, CONFIG_NF_CONNTRACK", false, false } },
+	{ has_tcx, { "tcx", "links instead of clsact filters", "Linux 6.6", false, false } },
 };
 
 #define PROBES (sizeof(probes) / sizeof(probes[0]))
