@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
 #include <net/if.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -824,6 +825,15 @@ struct frame_spec host_outbound(const struct host_container *container, __u8 pro
 	};
 }
 
+struct frame_spec host_opening(const struct host_container *container, __u8 protocol,
+			       __u16 port_host)
+{
+	struct frame_spec spec = host_outbound(container, protocol, port_host);
+
+	spec.tcp_flags = FRAME_SYN;
+	return spec;
+}
+
 struct frame_spec host_sent(const struct frame_spec *spec, const char *address, __u16 port_host)
 {
 	struct frame_spec to = *spec;
@@ -836,51 +846,71 @@ struct frame_spec host_sent(const struct frame_spec *spec, const char *address, 
 }
 
 /* The veth of the container that sends the frame. */
-static struct host_context context_of(enum host_program program, const struct frame_spec *spec)
+static struct host_context context_of(enum host_program program, const struct frame *frame)
 {
 	struct host_context context = {};
 
 	for (size_t i = 0; program == HOST_CONTAINER && i < CONTAINER_COUNT; i++) {
-		if (!memcmp(spec->mac_from, containers[i]->mac, sizeof(host_mac_web)))
+		if (!memcmp(frame->bytes + ETH_ALEN, containers[i]->mac, ETH_ALEN))
 			context.ifindex = containers[i]->ifindex;
 	}
 	return context;
 }
 
+void host_frame_passes(enum host_program program, const struct frame *frame)
+{
+	struct host_context context = context_of(program, frame);
+
+	host_expect_pass(program, frame, &context);
+}
+
+void host_frame_drops(enum host_program program, const struct frame *frame,
+		      enum xd_drop_reason reason)
+{
+	struct host_context context = context_of(program, frame);
+
+	host_expect_drop(program, frame, &context, reason);
+}
+
+void host_frame_becomes(enum host_program program, const struct frame *frame,
+			const struct frame *to, __u32 counter)
+{
+	struct host_context context = context_of(program, frame);
+
+	host_expect_redirect(program, frame, &context,
+			     &(struct host_redirect){
+				     .frame = to,
+				     .counter = counter,
+				     .direction = program == HOST_CONTAINER ? XD_COUNT_OUT :
+									      XD_COUNT_IN,
+			     });
+}
+
 void host_spec_passes(enum host_program program, const struct frame_spec *spec)
 {
-	struct host_context context = context_of(program, spec);
 	struct frame frame;
 
 	frame_build(spec, &frame);
-	host_expect_pass(program, &frame, &context);
+	host_frame_passes(program, &frame);
 }
 
 void host_spec_drops(enum host_program program, const struct frame_spec *spec,
 		     enum xd_drop_reason reason)
 {
-	struct host_context context = context_of(program, spec);
 	struct frame frame;
 
 	frame_build(spec, &frame);
-	host_expect_drop(program, &frame, &context, reason);
+	host_frame_drops(program, &frame, reason);
 }
 
 void host_spec_becomes(enum host_program program, const struct frame_spec *spec,
 		       const struct frame_spec *to, __u32 counter)
 {
-	struct host_context context = context_of(program, spec);
 	struct frame in, out;
 
 	frame_build(spec, &in);
 	frame_build(to, &out);
-	host_expect_redirect(program, &in, &context,
-			     &(struct host_redirect){
-				     .frame = &out,
-				     .counter = counter,
-				     .direction = program == HOST_CONTAINER ? XD_COUNT_OUT :
-									      XD_COUNT_IN,
-			     });
+	host_frame_becomes(program, &in, &out, counter);
 }
 
 /* ICMP echo has one number: a request's, its sender's. */
@@ -923,6 +953,21 @@ bool host_get_flow(const struct frame_spec *spec, struct host_flow *ret_flow)
 	}
 	ret_flow->rev_key = key;
 	return true;
+}
+
+__u16 host_open_flow(const struct frame_spec *spec)
+{
+	struct host_context context;
+	struct host_result result;
+	struct host_flow flow;
+	struct frame frame;
+
+	frame_build(spec, &frame);
+	context = context_of(HOST_CONTAINER, &frame);
+	run(HOST_CONTAINER, &frame, &context, 0, &result);
+	assert_verdict(HOST_CONTAINER, &result, HOST_REDIRECT);
+	assert_true(host_get_flow(spec, &flow));
+	return ntohs(flow.row.port);
 }
 
 /* Times are not what somebody expects, but have to be of now. */

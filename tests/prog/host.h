@@ -173,8 +173,8 @@ bool host_keeps_complete(const struct frame *in, const struct frame *out);
 #define BPF_F_TEST_SKB_CHECKSUM_COMPLETE (1U << 2)
 #endif
 
-/* Specs of packets, which tests change as they need. To the host: from the client by the router; the
- * ICMP ones are echo replies to who asked with port_host. */
+/* Specs of packets, which tests change as they need. To the host: from the client by the router;
+ * the ICMP ones are echo replies to who asked with port_host. */
 struct frame_spec host_inbound(__u8 protocol, const char *address, __u16 port_host);
 /* The same, or any other, as it arrives in a container at its port. */
 struct frame_spec host_delivered(const struct frame_spec *spec,
@@ -182,6 +182,9 @@ struct frame_spec host_delivered(const struct frame_spec *spec,
 /* By a container, to the client by way of its gateway: port 40000 there. */
 struct frame_spec host_outbound(const struct host_container *container, __u8 protocol,
 				__u16 port_host);
+/* Its first packet: of TCP, a SYN. */
+struct frame_spec host_opening(const struct host_container *container, __u8 protocol,
+			       __u16 port_host);
 /* The same as the router gets it: from address:port of the host. */
 struct frame_spec host_sent(const struct frame_spec *spec, const char *address, __u16 port_host);
 
@@ -203,8 +206,14 @@ struct host_redirect {
 void host_expect_redirect(enum host_program program, const struct frame *frame,
 			  const struct host_context *context, const struct host_redirect *want);
 
-/* The same for specs. Containers send by their own veths, which the MAC address tells; direction and
- * mark follow from the program. */
+/* The same without a context: containers send by their own veths, which the MAC address tells, and
+ * the direction follows from the program. */
+void host_frame_passes(enum host_program program, const struct frame *frame);
+void host_frame_drops(enum host_program program, const struct frame *frame,
+		      enum xd_drop_reason reason);
+void host_frame_becomes(enum host_program program, const struct frame *frame,
+			const struct frame *to, __u32 counter);
+/* The same for specs. */
 void host_spec_passes(enum host_program program, const struct frame_spec *spec);
 void host_spec_drops(enum host_program program, const struct frame_spec *spec,
 		     enum xd_drop_reason reason);
@@ -222,6 +231,9 @@ struct host_flow {
 /* The flow that spec is a packet of, as its container sends it. False: it has no row, or (then row
  * is filled) no reverse row. */
 bool host_get_flow(const struct frame_spec *spec, struct host_flow *ret_flow);
+/* Lets the container send the packet, which must be redirected, and returns the port that its flow
+ * has. */
+__u16 host_open_flow(const struct frame_spec *spec);
 /* What a flow has to look like. Every field of both rows is compared. */
 struct host_flow_want {
 	const struct host_container *container;

@@ -470,7 +470,8 @@ static void passes_what_has_options(void **state)
 
 static void passes_what_is_no_ipv4(void **state)
 {
-	struct frame_spec specs[] = { host_outbound(&host_web, IPPROTO_TCP, 80), to_db(IPPROTO_TCP) };
+	struct frame_spec specs[] = { host_outbound(&host_web, IPPROTO_TCP, 80),
+				      to_db(IPPROTO_TCP) };
 	struct frame frame;
 
 	(void)state;

@@ -19,16 +19,6 @@
 #define HOST_ALSO "203.0.113.77" /* an address that comes and goes */
 #define CLOSED (XD_SNAT_FIN_OUT | XD_SNAT_FIN_IN)
 
-/* The first packet of a flow to the client. */
-static struct frame_spec opening(const struct host_container *container, __u8 protocol,
-				 __u16 port_host)
-{
-	struct frame_spec spec = host_outbound(container, protocol, port_host);
-
-	spec.tcp_flags = FRAME_SYN;
-	return spec;
-}
-
 /* What the client answers, where it knows the container as address:port. */
 static struct frame_spec answering(const struct frame_spec *spec, const char *address,
 				   __u16 port_host)
@@ -52,18 +42,10 @@ static void expect_sent(const struct frame_spec *spec, __u16 port_host)
 /* The same, from a port that the program chooses: returned. */
 static __u16 expect_sent_anyhow(const struct frame_spec *spec)
 {
-	struct host_context context = { .ifindex = spec->mac_from == host_mac_web ?
-							   host_web.ifindex : host_db.ifindex };
-	struct host_result result;
-	struct host_flow flow;
-	struct frame frame;
+	__u16 port_host = host_open_flow(spec);
 
-	frame_build(spec, &frame);
-	assert_int_equal(host_try(HOST_CONTAINER, &frame, &context, 0, &result), 0);
-	assert_int_equal(result.verdict, HOST_REDIRECT);
-	assert_true(host_get_flow(spec, &flow));
-	expect_sent(spec, ntohs(flow.row.port));
-	return ntohs(flow.row.port);
+	expect_sent(spec, port_host);
+	return port_host;
 }
 
 static void expect_delivered(void **state, const struct frame_spec *reply,
@@ -94,7 +76,7 @@ static void opens_a_flow_by_two_rows(void **state)
 	(void)state;
 	host_reset();
 	for (size_t i = 0; i < sizeof(protocols); i++) {
-		struct frame_spec spec = opening(&host_web, protocols[i], 20000);
+		struct frame_spec spec = host_opening(&host_web, protocols[i], 20000);
 
 		expect_sent(&spec, 20000);
 		expect_flow(&spec, 20000, 0);
@@ -107,7 +89,7 @@ static void uses_the_same_rows_for_the_whole_flow(void **state)
 	(void)state;
 	host_reset();
 	for (size_t i = 0; i < sizeof(protocols); i++) {
-		struct frame_spec spec = opening(&host_web, protocols[i], 20000);
+		struct frame_spec spec = host_opening(&host_web, protocols[i], 20000);
 
 		expect_sent(&spec, 20000);
 		spec.tcp_flags = FRAME_ACK;
@@ -123,7 +105,7 @@ static void uses_the_same_rows_for_the_whole_flow(void **state)
 
 static void keeps_a_udp_packet_without_checksum_so(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 
 	(void)state;
 	host_reset();
@@ -148,12 +130,12 @@ static void leaves_the_hosts_own_ports_to_the_host(void **state)
 	host_reset();
 	for (size_t i = 0; i < 2; i++) {
 		for (size_t n = 0; n < sizeof(kept) / sizeof(kept[0]); n++) {
-			struct frame_spec spec = opening(&host_web, with_ports[i], kept[n]);
+			struct frame_spec spec = host_opening(&host_web, with_ports[i], kept[n]);
 
 			expect_sent(&spec, kept[n]);
 		}
 		for (size_t n = 0; n < sizeof(others) / sizeof(others[0]); n++) {
-			struct frame_spec spec = opening(&host_db, with_ports[i], others[n]);
+			struct frame_spec spec = host_opening(&host_db, with_ports[i], others[n]);
 			__u16 port_host = expect_sent_anyhow(&spec);
 
 			assert_true(is_in_pool(port_host));
@@ -170,11 +152,11 @@ static void keeps_every_identifier_and_sctp_port(void **state)
 	(void)state;
 	host_reset();
 	for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
-		struct frame_spec spec = opening(&host_web, IPPROTO_ICMP, numbers[n]);
+		struct frame_spec spec = host_opening(&host_web, IPPROTO_ICMP, numbers[n]);
 
 		expect_sent(&spec, numbers[n]);
 		expect_flow(&spec, numbers[n], 0);
-		spec = opening(&host_web, IPPROTO_SCTP, numbers[n]);
+		spec = host_opening(&host_web, IPPROTO_SCTP, numbers[n]);
 		if (numbers[n] != 8080)
 			expect_sent(&spec, numbers[n]);
 		else
@@ -185,7 +167,7 @@ static void keeps_every_identifier_and_sctp_port(void **state)
 static void avoids_ports_that_are_published_or_excluded(void **state)
 {
 	const struct bpf_map *map = host.skeleton ? host.skeleton->maps.xd_reserved : NULL;
-	struct frame_spec spec = opening(&host_db, IPPROTO_TCP, 8761);
+	struct frame_spec spec = host_opening(&host_db, IPPROTO_TCP, 8761);
 	struct xd_reserved reserved;
 	__u32 key = 0;
 
@@ -193,17 +175,17 @@ static void avoids_ports_that_are_published_or_excluded(void **state)
 	host_reset();
 	assert_int_not_equal(expect_sent_anyhow(&spec), 8761);
 	/* Of whichever protocol and address. */
-	spec = opening(&host_web, IPPROTO_UDP, 9000);
+	spec = host_opening(&host_web, IPPROTO_UDP, 9000);
 	assert_int_not_equal(expect_sent_anyhow(&spec), 9000);
 	assert_true(host_get(map, &key, &reserved));
 	reserved.excluded[21000 / 8] |= 1 << 21000 % 8;
 	host_put(map, &key, &reserved);
-	spec = opening(&host_web, IPPROTO_TCP, 21000);
+	spec = host_opening(&host_web, IPPROTO_TCP, 21000);
 	assert_int_not_equal(expect_sent_anyhow(&spec), 21000);
 	/* What xdock itself added to the sysctl says nothing of its own. */
 	reserved.added[21001 / 8] |= 1 << 21001 % 8;
 	host_put(map, &key, &reserved);
-	spec = opening(&host_web, IPPROTO_TCP, 21001);
+	spec = host_opening(&host_web, IPPROTO_TCP, 21001);
 	expect_sent(&spec, 21001);
 }
 
@@ -211,8 +193,8 @@ static void gives_two_containers_with_one_port_two(void **state)
 {
 	host_reset();
 	for (size_t i = 0; i < sizeof(protocols); i++) {
-		struct frame_spec first = opening(&host_web, protocols[i], 20000);
-		struct frame_spec second = opening(&host_db, protocols[i], 20000), reply;
+		struct frame_spec first = host_opening(&host_web, protocols[i], 20000);
+		struct frame_spec second = host_opening(&host_db, protocols[i], 20000), reply;
 		__u16 port_host;
 
 		expect_sent(&first, 20000);
@@ -236,7 +218,7 @@ static void gives_two_containers_with_one_port_two(void **state)
 
 static void gives_one_socket_the_same_port_for_all_remotes(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 
 	(void)state;
 	host_reset();
@@ -289,7 +271,7 @@ static void avoids_ports_that_a_socket_of_the_host_has(void **state)
 	host_reset();
 	for (__u16 i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++) {
 		__u8 protocol = sockets[i].protocol;
-		struct frame_spec spec = opening(&host_web, protocol, 20000 + i);
+		struct frame_spec spec = host_opening(&host_web, protocol, 20000 + i);
 		int fd = open_socket(protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM,
 				     sockets[i].address, 20000 + i, sockets[i].remote);
 
@@ -303,7 +285,7 @@ static void avoids_ports_that_a_socket_of_the_host_has(void **state)
 
 static void minds_no_socket_that_gets_no_such_packet(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	int fds[3];
 
 	(void)state;
@@ -329,16 +311,16 @@ static void drops_the_middle_of_a_flow_that_nobody_knows(void **state)
 	(void)state;
 	host_reset();
 	for (size_t i = 0; i < sizeof(flags); i++) {
-		spec = opening(&host_web, IPPROTO_TCP, 20000);
+		spec = host_opening(&host_web, IPPROTO_TCP, 20000);
 		spec.tcp_flags = flags[i];
 		host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
 	}
-	spec = opening(&host_web, IPPROTO_ICMP, 20000);
+	spec = host_opening(&host_web, IPPROTO_ICMP, 20000);
 	spec.is_echo_reply = true;
 	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
 	host_expect_flows(0, 0);
 	/* ECN and other bits do not make a SYN something else. */
-	spec = opening(&host_web, IPPROTO_TCP, 20000);
+	spec = host_opening(&host_web, IPPROTO_TCP, 20000);
 	spec.tcp_flags = FRAME_SYN | 0xc0;
 	expect_sent(&spec, 20000);
 }
@@ -347,7 +329,7 @@ static void delivers_answers(void **state)
 {
 	host_reset();
 	for (size_t i = 0; i < sizeof(protocols); i++) {
-		struct frame_spec spec = opening(&host_db, protocols[i], 20000);
+		struct frame_spec spec = host_opening(&host_db, protocols[i], 20000);
 		struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 
 		expect_sent(&spec, 20000);
@@ -368,7 +350,7 @@ static void delivers_answers(void **state)
 
 static void passes_what_answers_no_flow(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000), reply;
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000), reply;
 
 	host_reset();
 	expect_sent(&spec, 20000);
@@ -386,7 +368,7 @@ static void passes_what_answers_no_flow(void **state)
 	reply.protocol = IPPROTO_TCP;
 	host_spec_passes(host_hook(state), &reply);
 	/* An echo request is no reply, whatever its identifier. */
-	spec = opening(&host_web, IPPROTO_ICMP, 20000);
+	spec = host_opening(&host_web, IPPROTO_ICMP, 20000);
 	expect_sent(&spec, 20000);
 	reply = answering(&spec, HOST_DEFAULT, 20000);
 	reply.is_echo_reply = false;
@@ -396,7 +378,7 @@ static void passes_what_answers_no_flow(void **state)
 
 static void takes_no_connection_from_outside_for_an_answer(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -411,7 +393,7 @@ static void takes_no_connection_from_outside_for_an_answer(void **state)
 
 static void drops_an_answer_whose_ttl_ends(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -424,7 +406,7 @@ static void drops_an_answer_whose_ttl_ends(void **state)
 
 static void passes_an_answer_to_a_container_that_is_gone(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -437,7 +419,7 @@ static void passes_an_answer_to_a_container_that_is_gone(void **state)
 /* A veth refuses longer frames from XDP, the TC program behind delivers them. */
 static void leaves_answers_that_exceed_the_containers_mtu_to_tc(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -453,7 +435,7 @@ static void leaves_answers_that_exceed_the_containers_mtu_to_tc(void **state)
 
 static void renews_the_time_of_each_direction_once_a_second(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 	struct host_flow before, after;
 
@@ -480,7 +462,7 @@ static void renews_the_time_of_each_direction_once_a_second(void **state)
 
 static void notes_who_closes_a_connection(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -501,7 +483,7 @@ static void notes_who_closes_a_connection(void **state)
 
 static void notes_that_the_remote_closes_first(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -521,7 +503,7 @@ static void notes_that_the_remote_closes_first(void **state)
 
 static void forgives_a_reset_that_ended_nothing(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -543,7 +525,7 @@ static void forgives_a_reset_that_ended_nothing(void **state)
 static void opens_a_closed_flow_again_by_a_syn(void **state)
 {
 	static const __u16 ends[] = { XD_SNAT_RST, CLOSED };
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 20000);
 	struct host_flow flow;
 
 	(void)state;
@@ -569,8 +551,8 @@ static void opens_a_closed_flow_again_by_a_syn(void **state)
 static void expect_port_kept(__u8 protocol, __u16 flags, enum host_half idle, __u64 idle_ns,
 			     bool is_kept)
 {
-	struct frame_spec first = opening(&host_web, protocol, 20000);
-	struct frame_spec second = opening(&host_db, protocol, 20000);
+	struct frame_spec first = host_opening(&host_web, protocol, 20000);
+	struct frame_spec second = host_opening(&host_db, protocol, 20000);
 	struct host_flow flow;
 
 	host_reset();
@@ -631,8 +613,8 @@ static void keeps_a_port_as_long_as_its_flow_may_live(void **state)
 
 static void delivers_to_the_new_owner_of_a_port(void **state)
 {
-	struct frame_spec first = opening(&host_web, IPPROTO_UDP, 20000);
-	struct frame_spec second = opening(&host_db, IPPROTO_UDP, 20000);
+	struct frame_spec first = host_opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec second = host_opening(&host_db, IPPROTO_UDP, 20000);
 	struct frame_spec reply = answering(&second, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -648,8 +630,8 @@ static void delivers_to_the_new_owner_of_a_port(void **state)
 
 static void takes_the_port_of_a_container_that_is_gone(void **state)
 {
-	struct frame_spec first = opening(&host_web, IPPROTO_TCP, 20000);
-	struct frame_spec second = opening(&host_db, IPPROTO_TCP, 20000);
+	struct frame_spec first = host_opening(&host_web, IPPROTO_TCP, 20000);
+	struct frame_spec second = host_opening(&host_db, IPPROTO_TCP, 20000);
 	struct frame_spec reply = answering(&second, HOST_DEFAULT, 20000);
 
 	host_reset();
@@ -668,7 +650,7 @@ static void restores_a_lost_half_by_a_packet_of_the_container(void **state)
 	(void)state;
 	host_reset();
 	for (size_t i = 0; i < 2; i++) {
-		struct frame_spec spec = opening(&host_web, IPPROTO_UDP, ports[i]);
+		struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, ports[i]);
 		__u16 port_host = expect_sent_anyhow(&spec);
 
 		host_delete_flow(&spec, HOST_OUT);
@@ -681,7 +663,7 @@ static void restores_a_lost_half_by_a_packet_of_the_container(void **state)
 	}
 	/* The reverse half is missed when it is due to be looked at. */
 	for (size_t i = 0; i < 2; i++) {
-		struct frame_spec spec = opening(&host_web, IPPROTO_UDP, ports[i]);
+		struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, ports[i]);
 		struct host_flow flow;
 		__u16 port_host;
 
@@ -697,7 +679,7 @@ static void restores_a_lost_half_by_a_packet_of_the_container(void **state)
 
 static void restores_the_reverse_half_in_the_middle_of_a_connection(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 40000), reply;
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 40000), reply;
 	struct host_flow flow;
 	__u16 port_host;
 
@@ -727,7 +709,7 @@ static void restores_the_first_half_in_the_middle_of_a_connection(void **state)
 	(void)state;
 	host_reset();
 	for (size_t i = 0; i < 2; i++) {
-		struct frame_spec spec = opening(&host_web, IPPROTO_TCP, ports[i]);
+		struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, ports[i]);
 		__u16 port_host = expect_sent_anyhow(&spec);
 
 		host_delete_flow(&spec, HOST_OUT);
@@ -740,7 +722,7 @@ static void restores_the_first_half_in_the_middle_of_a_connection(void **state)
 
 static void restores_the_first_half_by_an_answer(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 40000), reply;
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 40000), reply;
 	__u16 port_host;
 
 	host_reset();
@@ -761,7 +743,7 @@ static void restores_the_first_half_by_an_answer(void **state)
 
 static void drops_a_flow_for_which_no_port_is_left(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 40000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 40000);
 
 	(void)state;
 	host_reset();
@@ -780,7 +762,7 @@ static void drops_a_flow_for_which_no_port_is_left(void **state)
 	/* Another protocol has ports of its own, and a row that is over is as good as none. */
 	spec.protocol = IPPROTO_UDP;
 	assert_in_range(expect_sent_anyhow(&spec), 1024, 1025);
-	spec = opening(&host_web, IPPROTO_TCP, 40000);
+	spec = host_opening(&host_web, IPPROTO_TCP, 40000);
 	host_age_flow(&spec, HOST_BOTH, 120 * SECOND_NS);
 	spec.from.port_host = 40002;
 	assert_in_range(expect_sent_anyhow(&spec), 1024, 1025);
@@ -788,7 +770,7 @@ static void drops_a_flow_for_which_no_port_is_left(void **state)
 
 static void drops_a_flow_where_the_pool_is_empty(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 
 	(void)state;
 	host_reset();
@@ -802,7 +784,7 @@ static void drops_a_flow_where_the_pool_is_empty(void **state)
 /* A range of the host's that ends below 1024 leaves all the others, and no privileged port. */
 static void never_chooses_a_privileged_port(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 80);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 80);
 	struct xd_reserved reserved;
 	__u32 key = 0;
 
@@ -832,8 +814,8 @@ static void never_chooses_a_privileged_port(void **state)
 /* The route's device is what a flow is bound to. */
 static void starts_anew_where_the_route_leads_elsewhere(void **state)
 {
-	struct frame_spec tcp = opening(&host_web, IPPROTO_TCP, 20000);
-	struct frame_spec udp = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec tcp = host_opening(&host_web, IPPROTO_TCP, 20000);
+	struct frame_spec udp = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec to = host_sent(&udp, HOST_OTHER_UPLINK, 20000);
 
 	(void)state;
@@ -858,7 +840,7 @@ static void starts_anew_where_the_route_leads_elsewhere(void **state)
 
 static void keeps_its_address_as_long_as_the_host_has_it(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec to = host_sent(&spec, HOST_ALSO, 20000);
 
 	(void)state;
@@ -880,7 +862,7 @@ static void keeps_its_address_as_long_as_the_host_has_it(void **state)
 
 static void follows_a_rule_for_the_mark(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec to = host_sent(&spec, HOST_OTHER_UPLINK, 20000);
 	struct host_context context = { .mark = 7 };
 	struct frame in, out;
@@ -909,7 +891,7 @@ static void follows_a_rule_for_the_mark(void **state)
 static void leaves_the_addresses_of_an_unknown_neighbour_to_the_kernel(void **state)
 {
 	static const __u8 mac_unresolved[6] = {};
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 20000), to;
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 20000), to;
 
 	(void)state;
 	host_reset();
@@ -922,16 +904,16 @@ static void leaves_the_addresses_of_an_unknown_neighbour_to_the_kernel(void **st
 
 static void opens_no_flow_for_what_the_kernel_has_to_answer(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 
 	(void)state;
 	host_reset();
 	spec.ttl = 1;
 	host_spec_passes(HOST_CONTAINER, &spec);
-	spec = opening(&host_web, IPPROTO_UDP, 20000);
+	spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	spec.to.address = frame_address("203.0.113.200"); /* unreachable */
 	host_spec_passes(HOST_CONTAINER, &spec);
-	spec = opening(&host_web, IPPROTO_UDP, 20000);
+	spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	spec.payload = 1500 - 28 + 1;
 	host_spec_passes(HOST_CONTAINER, &spec);
 	/* It would fragment it untranslated. */
@@ -949,7 +931,7 @@ static void sends_flows_as_they_are_where_masquerading_is_off(void **state)
 	host_set_network(host.bridge, 0);
 	for (size_t i = 0; i < sizeof(protocols); i++) {
 		/* Not even ports of the host's own are another's here. */
-		struct frame_spec spec = opening(&host_web, protocols[i], 40000);
+		struct frame_spec spec = host_opening(&host_web, protocols[i], 40000);
 		struct frame_spec to = host_sent(&spec, HOST_WEB, 40000);
 
 		host_spec_becomes(HOST_CONTAINER, &spec, &to, HOST_COUNT_WEB);
@@ -980,7 +962,7 @@ static void passes_answers_of_untranslated_flows_alone(void **state)
 	host_reset();
 	host_set_network(host.bridge, 0);
 	for (size_t i = 0; i < sizeof(protocols); i++) {
-		struct frame_spec spec = opening(&host_web, protocols[i], 20000);
+		struct frame_spec spec = host_opening(&host_web, protocols[i], 20000);
 		struct frame_spec to = host_sent(&spec, HOST_WEB, 20000);
 		struct frame_spec reply = answering(&spec, HOST_WEB, 20000);
 
@@ -1005,7 +987,7 @@ static void passes_answers_of_untranslated_flows_alone(void **state)
 
 static void keeps_flows_as_they_are_when_masquerading_is_switched(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec plain = host_sent(&spec, HOST_WEB, 20000);
 	struct host_flow_want want = {
 		.container = &host_web,
@@ -1039,7 +1021,7 @@ static void keeps_flows_as_they_are_when_masquerading_is_switched(void **state)
 
 static void leaves_replies_of_published_ports_to_their_mapping(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_TCP, 80);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_TCP, 80);
 	struct frame_spec to = host_sent(&spec, HOST_DEFAULT, 8080);
 
 	(void)state;
@@ -1054,7 +1036,7 @@ static void leaves_replies_of_published_ports_to_their_mapping(void **state)
 /* `port add` of a host port that a flow already has. */
 static void lets_a_flow_keep_a_port_that_is_published_later(void **state)
 {
-	struct frame_spec spec = opening(&host_db, IPPROTO_TCP, 20000);
+	struct frame_spec spec = host_opening(&host_db, IPPROTO_TCP, 20000);
 	struct frame_spec reply = answering(&spec, HOST_DEFAULT, 20000), other = reply;
 	struct frame_spec to = host_delivered(&reply, &host_web, 9001);
 
@@ -1079,8 +1061,8 @@ static void lets_a_flow_keep_a_port_that_is_published_later(void **state)
 /* The same address on another veth: what the one before left is not its own. */
 static void does_not_inherit_the_flows_of_an_address(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
-	struct frame_spec tcp = opening(&host_web, IPPROTO_TCP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec tcp = host_opening(&host_web, IPPROTO_TCP, 20000);
 	struct host_flow flow;
 
 	(void)state;
@@ -1136,7 +1118,7 @@ static void leaves_a_flow_to_the_kernel_that_its_connection_tracking_knows(void 
 
 static void judges_gso_by_its_segments(void **state)
 {
-	struct frame_spec spec = opening(&host_web, IPPROTO_UDP, 20000);
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
 	struct frame_spec to = host_sent(&spec, HOST_DEFAULT, 20000);
 	struct host_context context = { .gso_size = 1500 - 28 };
 	struct frame in, out;
