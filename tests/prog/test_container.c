@@ -226,17 +226,39 @@ static void passes_what_is_for_the_host(void **state)
 	}
 }
 
-/* Ports that are published on 127.0.0.1 are the host's own. */
-static void drops_what_is_for_the_hosts_loopback(void **state)
+/* What is published on 127.0.0.1 is for the host alone, whoever the frame is addressed to. */
+static void drops_loopback_destinations(void **state)
 {
-	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 80);
-	struct frame frame;
+	struct frame_spec spec = host_outbound(&host_web, IPPROTO_TCP, 20000);
 
 	(void)state;
 	host_reset();
-	spec.to.address = frame_address("127.0.0.1");
-	frame_build(&spec, &frame);
-	host_expect_drop(HOST_CONTAINER, &frame, NULL, XD_DROP_MARTIAN);
+	host_publish("127.0.0.1", 9003, IPPROTO_TCP, 80, 0, HOST_COUNT_8080);
+	spec.tcp_flags = FRAME_SYN;
+	spec.to = (struct frame_end){ frame_address("127.0.0.1"), 9003 };
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_MARTIAN);
+	spec.mac_to = host_mac_db;
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_MARTIAN);
+	spec = host_outbound(&host_web, IPPROTO_ICMP, 1);
+	spec.to.address = frame_address("127.255.255.254");
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_MARTIAN);
+}
+
+/* The kernel forwards none of them, whatever routes say. */
+static void passes_what_is_for_many(void **state)
+{
+	static const char *const addresses[] = { "224.0.0.251", "239.1.2.3", "255.255.255.255",
+						 "240.0.0.1", "0.0.0.0", "0.1.2.3" };
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		struct frame_spec spec = host_outbound(&host_web, IPPROTO_UDP, 20000);
+
+		spec.to.address = frame_address(addresses[i]);
+		host_spec_passes(HOST_CONTAINER, &spec);
+	}
+	host_expect_flows(0, 0);
 }
 
 static void passes_what_has_no_route(void **state)
@@ -500,7 +522,8 @@ int main(void)
 		cmocka_unit_test(takes_nothing_else_for_a_reply),
 		cmocka_unit_test(keeps_to_its_own_network),
 		cmocka_unit_test(passes_what_is_for_the_host),
-		cmocka_unit_test(drops_what_is_for_the_hosts_loopback),
+		cmocka_unit_test(drops_loopback_destinations),
+		cmocka_unit_test(passes_what_is_for_many),
 		cmocka_unit_test(passes_what_has_no_route),
 		cmocka_unit_test(minds_the_mtu_of_the_device_and_not_of_the_path),
 		cmocka_unit_test(leaves_what_exceeds_the_devices_mtu_to_the_kernel_or_drops_it),

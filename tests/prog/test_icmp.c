@@ -393,6 +393,9 @@ static void leaves_what_follows_an_error_alone(void **state)
 	to.outer = host_delivered(&error.outer, &host_web, 0);
 	to.about.from = spec.from;
 	for (size_t kept = LEAST; kept < 40; kept++) {
+		/* Half a checksum is good for nothing. */
+		if (kept == LEAST + 9)
+			continue;
 		error.kept = to.kept = kept;
 		build(&error, &in);
 		build(&to, &out);
