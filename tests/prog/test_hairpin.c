@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Containers that dial a published port of their own host: a sibling of the server keeps its address,
- * the server itself and containers of other networks come from the server's gateway. */
+/* Containers that dial a published port of their own host: a sibling of the server keeps its
+ * address, the server itself and containers of other networks come from the server's gateway. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
