@@ -89,20 +89,25 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 	struct xd_translation translation = {};
 	struct xd_port_rev *rev = NULL;
 	struct xd_verdict verdict;
+	enum xd_routed routed;
 	struct xd_route route;
 
 	/* The kernel says what became of it, or knows a protocol that nothing here does. Routes lead
 	 * to groups, too, but it does not forward by them (ip_mkroute_input). */
-	if (packet->ip->ttl <= 1 || layer == XD_LAYER_IPV4 || is_for_many(packet->destination))
+	if (layer == XD_LAYER_IPV4 || is_for_many(packet->destination))
 		return xd_pass();
 	if (layer == XD_LAYER_TRANSPORT && !(endpoint->flags & XD_NETWORK_ROUTED))
 		rev = xd_publish_rev(packet);
-	switch (xd_route_find(packet, endpoint->bridge, rev ? 0 : XD_FIB_LOOKUP_SRC, &route)) {
-	case XD_ROUTED:
-		break;
-	case XD_ROUTED_LOCAL:
+	routed = xd_route_find(packet, endpoint->bridge, rev ? 0 : XD_FIB_LOOKUP_SRC, &route);
+	if (routed == XD_ROUTED_LOCAL) {
 		verdict = to_host(packet, layer, endpoint, mirrored, &translation);
 		return finish(packet, mirrored, verdict, &translation);
+	}
+	if (packet->ip->ttl <= 1)
+		return xd_pass();
+	switch (routed) {
+	case XD_ROUTED:
+		break;
 	case XD_ROUTED_TOO_BIG:
 		/* With DF, the kernel tells the container. */
 		if (packet->ip->frag_off & bpf_htons(IP_DF) || (is_plain && !rev))
@@ -112,7 +117,7 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 		if (is_plain && !rev)
 			return xd_pass();
 		return xd_drop_for(XD_DROP_UNTRANSLATED);
-	case XD_ROUTED_REFUSED:
+	default:
 		return xd_pass();
 	}
 	/* Back by the bridge: a container routes there. */

@@ -31,12 +31,16 @@ static __always_inline int refuse_source(void)
 static __always_inline int connect(struct bpf_sock_addr *ctx, bool is_ipv6)
 {
 	struct xd_sockaddr to = { .port = ctx->user_port }, container;
+	bool is_translated;
 
 	if (!xd_sockaddr_is_ours(ctx) || (is_ipv6 && !xd_sockaddr_is_mapped(ctx)))
 		return 1;
 	to.address = is_ipv6 ? ctx->user_ip6[3] : ctx->user_ip4;
-	if (!xd_peer_translate(ctx, &to, &container, true))
-		return xd_source_is_taken(ctx, &to) ? refuse_source() : 1;
+	is_translated = xd_peer_translate(ctx, &to, &container, true);
+	if (xd_source_is_taken(ctx, is_translated ? &container : &to))
+		return refuse_source();
+	if (!is_translated)
+		return 1;
 	if (is_ipv6)
 		ctx->user_ip6[3] = container.address;
 	else
@@ -87,11 +91,15 @@ SEC("cgroup/sendmsg4")
 int xd_sendmsg4(struct bpf_sock_addr *ctx)
 {
 	struct xd_sockaddr to = { .address = ctx->user_ip4, .port = ctx->user_port }, container;
+	bool is_translated;
 
 	if (!xd_sockaddr_is_ours(ctx))
 		return 1;
-	if (!xd_peer_translate(ctx, &to, &container, false))
-		return xd_source_is_taken(ctx, &to) ? refuse_source() : 1;
+	is_translated = xd_peer_translate(ctx, &to, &container, false);
+	if (xd_source_is_taken(ctx, is_translated ? &container : &to))
+		return refuse_source();
+	if (!is_translated)
+		return 1;
 	if (!ctx->msg_src_ip4 && !xd_is_loopback(to.address))
 		ctx->msg_src_ip4 = to.address;
 	ctx->user_ip4 = container.address;

@@ -5,10 +5,21 @@
 #define XD_BPF_SOURCE_H
 
 #include "bpf/sockaddr.h"
+#include "bpf/subnet.h"
+
+/* The source address that the socket has, or will have as a rule. */
+static __always_inline __be32 source_of(const struct bpf_sock *socket, __be32 to)
+{
+	__be32 gateway;
+
+	if (socket->src_ip4)
+		return socket->src_ip4;
+	gateway = xd_subnet_gateway(to);
+	return gateway ? gateway : xd_host.address;
+}
 
 /* The kernel chooses from ip_local_port_range, where no flow of a container is; so only a socket that
- * was bound to a port of its own pays for the lookup. One without an address is asked about the
- * default one, which is what it will have as a rule. */
+ * was bound to a port of its own pays for the lookup. to: what it talks to, translated if it is. */
 static __always_inline bool xd_source_is_taken(struct bpf_sock_addr *ctx,
 					       const struct xd_sockaddr *to)
 {
@@ -28,7 +39,7 @@ static __always_inline bool xd_source_is_taken(struct bpf_sock_addr *ctx,
 	if (!port || (port >= xd_host.port_low_host && port <= xd_host.port_high_host))
 		return false;
 	key.port = bpf_htons(port);
-	key.address = socket->src_ip4 ? socket->src_ip4 : xd_host.address;
+	key.address = source_of(socket, to->address);
 	row = bpf_map_lookup_elem(&xd_snat_rev, &key);
 	if (!row)
 		return false;

@@ -42,6 +42,23 @@ static __always_inline enum xd_subnet_role xd_subnet_find(__be32 address, __u16 
 	return found & 0xff;
 }
 
+/* The gateway of the network that the address is in; 0: in none. */
+__noinline __u32 xd_subnet_gateway(__be32 address)
+{
+	for (int i = 0; i < XD_SUBNET_MAX; i++) {
+		union {
+			__u64 word;
+			struct xd_subnet subnet;
+		} row = { .word = *(volatile __u64 *)&xd_subnet[i] };
+
+		if (!row.subnet.prefix)
+			break;
+		if (!(bpf_ntohl(address ^ row.subnet.gateway) >> (32 - row.subnet.prefix)))
+			return row.subnet.gateway;
+	}
+	return 0;
+}
+
 static __always_inline enum xd_subnet_role xd_subnet_role(__be32 address)
 {
 	return xd_subnet_walk(address) & 0xff;
