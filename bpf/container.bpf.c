@@ -255,17 +255,18 @@ static __always_inline int container_tc(struct __sk_buff *skb, enum xd_path path
 	return xd_verdict_tc(skb, container(&packet, layer));
 }
 
-static __noinline int direct_tc(struct __sk_buff *skb)
+/* Global functions, each walked by the verifier once and not for each way to a call. */
+__noinline int xd_direct_tc(struct __sk_buff *skb)
 {
 	return container_tc(skb, XD_PATH_DIRECT);
 }
 
-static __noinline int hairpin_tc(struct __sk_buff *skb)
+__noinline int xd_hairpin_tc(struct __sk_buff *skb)
 {
 	return container_tc(skb, XD_PATH_HAIRPIN);
 }
 
-static __noinline int error_tc(struct __sk_buff *skb)
+__noinline int xd_error_tc(struct __sk_buff *skb)
 {
 	return container_tc(skb, XD_PATH_ERROR);
 }
@@ -273,18 +274,18 @@ static __noinline int error_tc(struct __sk_buff *skb)
 SEC("tc")
 int xd_container_tc(struct __sk_buff *skb)
 {
-	int verdict = direct_tc(skb);
+	int verdict = xd_direct_tc(skb);
 	bool is_direct = verdict != XD_ACT_DETOUR;
 
 	if (!is_direct)
-		verdict = hairpin_tc(skb);
+		verdict = xd_hairpin_tc(skb);
 	if (verdict == XD_ACT_DETOUR)
-		return error_tc(skb);
+		return xd_error_tc(skb);
 	if (verdict != XD_ACT_OPEN)
 		return verdict;
 	switch (xd_snat_open(skb)) {
 	case XD_SNAT_OPENED:
-		verdict = is_direct ? direct_tc(skb) : hairpin_tc(skb);
+		verdict = is_direct ? xd_direct_tc(skb) : xd_hairpin_tc(skb);
 		if (verdict < XD_ACT_DETOUR)
 			return verdict;
 		break;

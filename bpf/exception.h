@@ -29,8 +29,15 @@ enum xd_noted {
 	XD_NOTED_NOT, /* there is no room, or the mapping is being removed */
 };
 
+/* The side that the client of an inbound packet dialled. */
+struct xd_dialled {
+	__be32 address;
+	__be16 port;
+	__u16 way; /* enum xd_exception_way */
+};
+
 /* The row changes hands in one store, so that a reply sees one owner or the other. */
-static __always_inline void take_over(struct xd_exception *row, const struct xd_packet *packet,
+static __always_inline void take_over(struct xd_exception *row, const struct xd_dialled *dialled,
 				      const struct xd_port *port)
 {
 	union {
@@ -41,8 +48,8 @@ static __always_inline void take_over(struct xd_exception *row, const struct xd_
 			__u16 owner;
 		};
 	} owner = {
-		.address = packet->destination,
-		.port = packet->destination_port,
+		.address = dialled->address,
+		.port = dialled->port,
 		.owner = port->ifindex,
 	};
 
@@ -73,15 +80,15 @@ static __always_inline bool is_over(const struct xd_exception *row, __u8 protoco
 }
 
 /* From now on, look into xd_exception for both directions of this container port. */
-static __always_inline bool raise_flags(const struct xd_packet *packet, const struct xd_port *port)
+static __always_inline bool raise_flags(__u8 protocol, const struct xd_port *port)
 {
 	struct xd_port_rev_key rev_key = {
 		.address = port->address,
 		.port = port->port,
-		.protocol = packet->protocol,
+		.protocol = protocol,
 	};
 	struct xd_port_rev *rev = bpf_map_lookup_elem(&xd_port_rev, &rev_key);
-	struct xd_port_key key = { .protocol = packet->protocol };
+	struct xd_port_key key = { .protocol = protocol };
 	struct xd_port *canonical;
 
 	if (!rev)
@@ -102,6 +109,52 @@ enum xd_exception_way {
 	XD_BY_SIBLING, /* by the row, which the endpoint's XD_HAIRPIN_SIBLING tells to look for */
 };
 
+/* The part of xd_exception_note() behind its key; a global function for the verifier's sake. */
+__noinline int xd_exception_put(const struct xd_exception_key *key, const struct xd_port *port,
+				const struct xd_dialled *dialled)
+{
+	struct xd_exception *row;
+	struct xd_exception fresh = {};
+	bool has_flags;
+	__u64 now;
+	int r;
+
+	if (!key || !port || !dialled)
+		return XD_NOTED_NOT;
+	/* A wildcard mapping that was removed and made anew lost them, its flows go on. */
+	has_flags = dialled->way != XD_BY_ROW || port->flags & XD_PORT_EXCEPTION ||
+		    !(port->flags & XD_PORT_CANONICAL);
+	row = bpf_map_lookup_elem(&xd_exception, key);
+	now = bpf_ktime_get_coarse_ns();
+	if (row) {
+		if (row->address != dialled->address || row->port != dialled->port ||
+		    row->owner != (__u16)port->ifindex) {
+			if (!is_over(row, key->protocol, port, now))
+				return XD_NOTED_CONFLICT;
+			take_over(row, dialled, port);
+		}
+		if (has_flags && (__s64)(now - row->seen_ns) < (__s64)XD_EXCEPTION_REFRESH_NS)
+			return XD_NOTED;
+		row->seen_ns = now;
+		return dialled->way != XD_BY_ROW || raise_flags(key->protocol, port) ?
+			       XD_NOTED :
+			       XD_NOTED_NOT;
+	}
+	fresh.address = dialled->address;
+	fresh.port = dialled->port;
+	fresh.owner = port->ifindex;
+	fresh.seen_ns = now;
+	r = bpf_map_update_elem(&xd_exception, key, &fresh, BPF_NOEXIST);
+	/* Replies find their way without the row. */
+	if (dialled->way == XD_BY_MAPPING)
+		return XD_NOTED;
+	/* -EEXIST: the same flow on another CPU, or a second one, which the next packet settles. */
+	if (r && r != -EEXIST)
+		return XD_NOTED_NOT;
+	return dialled->way == XD_BY_SIBLING || raise_flags(key->protocol, port) ? XD_NOTED :
+										   XD_NOTED_NOT;
+}
+
 /* Before an inbound packet is translated to port. */
 static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *packet,
 						       const struct xd_port *port,
@@ -114,39 +167,13 @@ static __always_inline enum xd_noted xd_exception_note(const struct xd_packet *p
 		.client_port = packet->source_port,
 		.protocol = packet->protocol,
 	};
-	struct xd_exception *row = bpf_map_lookup_elem(&xd_exception, &key);
-	struct xd_exception fresh = {
+	struct xd_dialled dialled = {
 		.address = packet->destination,
 		.port = packet->destination_port,
-		.owner = port->ifindex,
+		.way = way,
 	};
-	/* A wildcard mapping that was removed and made anew lost them, its flows go on. */
-	bool has_flags = way != XD_BY_ROW || port->flags & XD_PORT_EXCEPTION ||
-			 !(port->flags & XD_PORT_CANONICAL);
-	__u64 now = bpf_ktime_get_coarse_ns();
-	int r;
 
-	if (row) {
-		if (row->address != packet->destination || row->port != packet->destination_port ||
-		    row->owner != (__u16)port->ifindex) {
-			if (!is_over(row, packet->protocol, port, now))
-				return XD_NOTED_CONFLICT;
-			take_over(row, packet, port);
-		}
-		if (has_flags && (__s64)(now - row->seen_ns) < (__s64)XD_EXCEPTION_REFRESH_NS)
-			return XD_NOTED;
-		row->seen_ns = now;
-		return way != XD_BY_ROW || raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
-	}
-	fresh.seen_ns = now;
-	r = bpf_map_update_elem(&xd_exception, &key, &fresh, BPF_NOEXIST);
-	/* Replies find their way without the row. */
-	if (way == XD_BY_MAPPING)
-		return XD_NOTED;
-	/* -EEXIST: the same flow on another CPU, or a second one, which the next packet settles. */
-	if (r && r != -EEXIST)
-		return XD_NOTED_NOT;
-	return way == XD_BY_SIBLING || raise_flags(packet, port) ? XD_NOTED : XD_NOTED_NOT;
+	return xd_exception_put(&key, port, &dialled);
 }
 
 /* Before a packet from outside goes to a container's own address as it is, where a network allows

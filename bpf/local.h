@@ -20,8 +20,8 @@
 /* Class E: nobody's address, so only a default route leads there. */
 #define XD_ADDRESS_OF_NOBODY bpf_htonl(0xf0000001)
 
-/* Apart, since it is rare and its stack would be in the way of all others. */
-static __noinline int fib_result(void *ctx, __u32 ifindex, __be32 source, __be32 destination)
+/* What the routes of the device say of a packet with these addresses. */
+static __always_inline int fib_result(void *ctx, __u32 ifindex, __be32 source, __be32 destination)
 {
 	struct bpf_fib_lookup fib = {
 		.family = AF_INET,
@@ -33,9 +33,31 @@ static __noinline int fib_result(void *ctx, __u32 ifindex, __be32 source, __be32
 	return bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 }
 
+/* Apart, since it is rare and its stack would be in the way of all others; global, for the sake of
+ * the verifier. */
+__noinline int xd_local_fib_tc(struct __sk_buff *skb, __u32 ifindex, __be32 source,
+			       __be32 destination)
+{
+	return fib_result(skb, ifindex, source, destination);
+}
+
+__noinline int xd_local_fib_xdp(struct xdp_md *xdp, __u32 ifindex, __be32 source,
+				__be32 destination)
+{
+	return fib_result(xdp, ifindex, source, destination);
+}
+
+static __always_inline int fib_ask(const struct xd_packet *packet, __u32 ifindex,
+				   __be32 destination)
+{
+	if (packet->hook == XD_HOOK_TC)
+		return xd_local_fib_tc(packet->ctx, ifindex, packet->source, destination);
+	return xd_local_fib_xdp(packet->ctx, ifindex, packet->source, destination);
+}
+
 static __always_inline bool fib_has_default_route(const struct xd_packet *packet, __u32 ifindex)
 {
-	int result = fib_result(packet->ctx, ifindex, packet->source, XD_ADDRESS_OF_NOBODY);
+	int result = fib_ask(packet, ifindex, XD_ADDRESS_OF_NOBODY);
 
 	return result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH ||
 	       result == BPF_FIB_LKUP_RET_FRAG_NEEDED;
@@ -72,8 +94,7 @@ static __always_inline bool xd_local_has(const struct xd_packet *packet, __u32 i
 	if (proved && now - *proved < XD_LOCAL_TTL)
 		return true;
 
-	if (fib_result(packet->ctx, ifindex, packet->source, address) !=
-	    BPF_FIB_LKUP_RET_NOT_FWDED)
+	if (fib_ask(packet, ifindex, address) != BPF_FIB_LKUP_RET_NOT_FWDED)
 		return false;
 	if (proved) {
 		*proved = now;

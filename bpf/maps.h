@@ -32,7 +32,7 @@ struct {
 } xd_network SEC(".maps");
 
 /* Containers by the ifindex of their veth's host end. Written by the loader, read by container.
- * A row is 64 bytes and allocated when used. */
+ * A row is 72 bytes and allocated when used. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, XD_ENDPOINT_MAX);
@@ -168,7 +168,7 @@ struct {
 } xd_undo SEC(".maps");
 
 /* Published ports, which the host's own sockets must not use. Written by the loader, read by
- * socket: 16 KB. */
+ * socket: 24 KB. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -59,7 +59,7 @@ static __always_inline struct xd_snat *xd_masquerade_find(const struct xd_packet
 		};
 
 		/* Its reverse half is lost: it gets the same port again or, in its middle, none. */
-		if (!snat_renew_out(row, &rev_key, &key, packet->control)) {
+		if (!xd_snat_renew_out(row, &rev_key, &key, packet->control)) {
 			side->address = row->address;
 			side->port = row->port;
 			side->flags = row->flags & (XD_SNAT_PLAIN | XD_SNAT_HAIRPIN);

@@ -163,6 +163,7 @@ static __always_inline enum xd_layer parse_transport(struct xd_packet *packet, v
 
 	packet->source_port = udp->source;
 	packet->destination_port = udp->dest;
+	packet->protocol = *(volatile __u8 *)&packet->ip->protocol;
 	packet->mtu_length = packet->gso_size ?
 				     sizeof(struct iphdr) + header + packet->gso_size :
 				     ip_length;

@@ -276,7 +276,7 @@ static __always_inline bool has_first(const struct xd_snat_key *flow,
 }
 
 /* A new flow, or one that lost a half: find it a port and write both rows. */
-static __noinline enum xd_snat_opened xd_snat_open(void *ctx)
+__noinline int xd_snat_open(struct __sk_buff *ctx)
 {
 	__u64 now = bpf_ktime_get_coarse_ns(), mix;
 	struct search_port search = { .ctx = ctx, .result = XD_SNAT_NO_PORT };
@@ -367,11 +367,14 @@ static __always_inline bool is_due(__u64 now, __u64 seen_ns, __u16 flags, __u8 t
 
 /* Renew a flow by a packet of the container. False: its reverse row is another's by now or gone;
  * xd_snat_open() restores it, if it can. Apart for the same reason as xd_snat_open(). */
-static __noinline bool snat_renew_out(struct xd_snat *row, const struct xd_snat_rev_key *key,
-				      const struct xd_snat_key *forward, __u8 tcp_flags)
+__noinline int xd_snat_renew_out(struct xd_snat *row, const struct xd_snat_rev_key *key,
+				 const struct xd_snat_key *forward, __u32 tcp_flags)
 {
-	struct xd_snat_rev *reverse = bpf_map_lookup_elem(&xd_snat_rev, key);
+	struct xd_snat_rev *reverse;
 
+	if (!row || !key || !forward)
+		return false;
+	reverse = bpf_map_lookup_elem(&xd_snat_rev, key);
 	if (!reverse || reverse->container_address != forward->container_address ||
 	    reverse->container_port != forward->container_port ||
 	    reverse->dialled_address != forward->remote_address ||
@@ -386,13 +389,16 @@ static __noinline bool snat_renew_out(struct xd_snat *row, const struct xd_snat_
 }
 
 /* Renew a flow by a packet of the remote. False: it is over. */
-static __noinline bool snat_renew_in(struct xd_snat_rev *row, const struct xd_snat_rev_key *key,
-				     __u8 tcp_flags)
+__noinline int xd_snat_renew_in(struct xd_snat_rev *row, const struct xd_snat_rev_key *key,
+				__u32 tcp_flags)
 {
-	struct xd_snat_key other = forward_key(key, row);
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct xd_snat *forward;
+	struct xd_snat_key other;
 
+	if (!row || !key)
+		return false;
+	other = forward_key(key, row);
 	if (snat_is_over(key, row, now))
 		return false;
 	row->flags = next_flags(row->flags, tcp_flags, XD_SNAT_FIN_IN, XD_SNAT_REPLIED);
@@ -454,7 +460,7 @@ static __always_inline struct xd_snat_rev *xd_snat_find_rev(const struct xd_pack
 		return NULL;
 	if ((!(row->flags & XD_SNAT_REPLIED) ||
 	     is_due(bpf_ktime_get_coarse_ns(), row->seen_ns, row->flags, packet->control)) &&
-	    !snat_renew_in(row, &key, packet->control))
+	    !xd_snat_renew_in(row, &key, packet->control))
 		return NULL;
 	return row;
 }

@@ -83,7 +83,7 @@ static __always_inline int uplink_tc(struct __sk_buff *skb, enum xd_path path)
 	return xd_verdict_tc(skb, uplink(&packet, layer));
 }
 
-static __noinline int uplink_error_tc(struct __sk_buff *skb)
+__noinline int xd_uplink_error_tc(struct __sk_buff *skb)
 {
 	return uplink_tc(skb, XD_PATH_ERROR);
 }
@@ -93,7 +93,7 @@ int xd_uplink_tc(struct __sk_buff *skb)
 {
 	int verdict = uplink_tc(skb, XD_PATH_DIRECT);
 
-	return verdict == XD_ACT_DETOUR ? uplink_error_tc(skb) : verdict;
+	return verdict == XD_ACT_DETOUR ? xd_uplink_error_tc(skb) : verdict;
 }
 
 /* The same test for XDP, where nobody has compared the address with the interface's before. */
@@ -120,7 +120,7 @@ static __always_inline int uplink_xdp(struct xdp_md *xdp, enum xd_path path)
 	return xd_verdict_xdp(uplink(&packet, layer));
 }
 
-static __noinline int uplink_error_xdp(struct xdp_md *xdp)
+__noinline int xd_uplink_error_xdp(struct xdp_md *xdp)
 {
 	return uplink_xdp(xdp, XD_PATH_ERROR);
 }
@@ -130,5 +130,5 @@ int xd_uplink_xdp(struct xdp_md *xdp)
 {
 	int verdict = uplink_xdp(xdp, XD_PATH_DIRECT);
 
-	return verdict == XD_ACT_DETOUR ? uplink_error_xdp(xdp) : verdict;
+	return verdict == XD_ACT_DETOUR ? xd_uplink_error_xdp(xdp) : verdict;
 }

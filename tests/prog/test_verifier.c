@@ -16,11 +16,11 @@ static const struct {
 	const char *program;
 	__u32 limit;
 } limits[] = {
-	{ "xd_uplink_tc", 77600 },
-	{ "xd_uplink_xdp", 117900 },
-	{ "xd_container_tc", 328900 },
-	{ "xd_bridge_tc", 225 },
-	{ "xd_sample_tc", 800 },
+	{ "xd_uplink_tc", 48300 },
+	{ "xd_uplink_xdp", 89700 },
+	{ "xd_container_tc", 130900 },
+	{ "xd_bridge_tc", 510 },
+	{ "xd_sample_tc", 770 },
 	{ "xd_connect4", 2540 },
 	{ "xd_connect6", 2770 },
 	{ "xd_sendmsg4", 2370 },
