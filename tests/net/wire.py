@@ -111,12 +111,13 @@ def sctp_sum(data):
     return struct.pack("<I", crc32c(data[:8] + bytes(4) + data[12:]))
 
 
-def sctp(source_port, destination_port, tag, *chunks):
+def sctp(source, source_port, destination, destination_port, *chunks):
     """A packet of SCTP with a right checksum; chunks: (type, value) each."""
+    tag = 9
     data = struct.pack("!HHI4x", source_port, destination_port, tag)
     for kind, value in chunks:
         data += struct.pack("!BBH", kind, 0, 4 + len(value)) + value + bytes(-len(value) % 4)
-    return Raw(data[:8] + sctp_sum(data) + data[12:])
+    return IP(src=source, dst=destination, proto=SCTP) / Raw(data[:8] + sctp_sum(data) + data[12:])
 
 
 # Counters
