@@ -26,7 +26,8 @@ def parts(datagram, size=1480):
 def outbound(lab, payload, identifier, name="web", source=WEB, port=5000):
     """Fragments from a container to the client, and the function that sends one of them."""
     header = from_container(lab, name)
-    datagram = IP(src=source, dst=CLIENT, id=identifier) / UDP(sport=port, dport=7001) / Raw(payload)
+    ports = UDP(sport=port, dport=7001)
+    datagram = IP(src=source, dst=CLIENT, id=identifier) / ports / Raw(payload)
     return parts(datagram), lambda part: lab.send(name, "eth0", header / part)
 
 
@@ -48,7 +49,8 @@ def test_datagrams_of_eight_kilobytes_go_both_ways(lab):
     for _ in range(3):
         expect(lab.udp("client", HOST, 8080, payload=BIG, source_port=5000), ("web", CLIENT, 5000))
         expect(lab.udp("web", CLIENT, 7000, payload=BIG, source_port=5000), ("client", HOST, 5000))
-        expect(lab.udp("sibling", CLIENT, 7000, payload=BIG, source_port=5000)[:2], ("client", HOST))
+        answer = lab.udp("sibling", CLIENT, 7000, payload=BIG, source_port=5000)
+        expect(answer[:2], ("client", HOST))
     expect(lab.udp("sibling", HOST, 8080, payload=BIG, source_port=6000), ("web", SIBLING, 6000))
     expect(lab.udp("host", HOST, 8080, payload=BIG)[:2], ("web", HOST))
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who may address whom: siblings, networks of each kind, the outside, the host; and what a container
-that lies about itself gains."""
+"""Who may address whom: siblings, networks of each kind, the outside, the host; and what a
+container that lies about itself gains."""
 
 import errno
 import json
@@ -78,21 +78,21 @@ def test_with_icc_off_no_frame_gets_to_a_sibling_but_arp(lab):
     tap = lab.capture("sibling", "eth0")
     web, sibling, bridge = mac(lab, "web"), mac(lab, "sibling"), mac(lab, "host", "docker0")
     to_sibling = Ether(src=web, dst=sibling)
+    to_all, to_group = Ether(src=web, dst=BROADCAST), Ether(src=web, dst="01:00:5e:00:00:fb")
     marked = Raw(b"to be seen nowhere")
     for frame in (to_sibling / IP(src=WEB, dst=SIBLING) / UDP() / marked,
                   to_sibling / IP(src=WEB, dst=SIBLING, proto=253) / marked,
                   to_sibling / IP(src=WEB, dst=CLIENT) / UDP() / marked,
                   to_sibling / IP(src="172.17.0.99", dst=SIBLING) / UDP() / marked,
                   Ether(src=web, dst=bridge) / IP(src=WEB, dst=SIBLING) / UDP() / marked,
-                  Ether(src=web, dst=BROADCAST) / IP(src=WEB, dst="172.17.255.255") / UDP() / marked,
-                  Ether(src=web, dst=BROADCAST) / IP(src=WEB, dst=SIBLING) / UDP() / marked,
-                  Ether(src=web, dst="01:00:5e:00:00:fb") / IP(src=WEB, dst="224.0.0.251") / UDP() /
-                  marked,
+                  to_all / IP(src=WEB, dst="172.17.255.255") / UDP() / marked,
+                  to_all / IP(src=WEB, dst=SIBLING) / UDP() / marked,
+                  to_group / IP(src=WEB, dst="224.0.0.251") / UDP() / marked,
                   Ether(src=web, dst=sibling, type=0x88B5) / marked):
         drop_count(lab, "icc", lambda: lab.send("web", "eth0", frame))
     seen = tap.find(lambda frame: bytes(marked) in frame, 0.3)
     expect(seen, None, "frame at the sibling")
-    lab.send("web", "eth0", Ether(src=web, dst=BROADCAST) / ARP(psrc=WEB, pdst=SIBLING))
+    lab.send("web", "eth0", to_all / ARP(psrc=WEB, pdst=SIBLING))
     assert tap.find(lambda frame: frame[12:14] == b"\x08\x06"), "no ARP at the sibling"
 
 
@@ -305,10 +305,9 @@ def test_without_the_source_check_a_forged_source_gains_no_translation(lab):
     lab.xdock("port", "add", "sibling", "8080:80/udp")
     outside = lab.capture("client", "eth0")
     for address in SIBLING, "172.17.0.99", "9.9.9.9":
-        frame = from_container(lab, "web") / IP(src=address, dst=CLIENT, id=99) / UDP(sport=80, dport=9)
-        lab.send("web", "eth0", frame)
-    seen = outside.find(lambda frame: frame[26:30] == socket.inet_aton(HOST) and frame[23] == 17, 0.3)
-    expect(seen, None, "packet with the address of the host")
+        frame = from_container(lab, "web") / IP(src=address, dst=CLIENT, id=99)
+        lab.send("web", "eth0", frame / UDP(sport=80, dport=9))
+    expect(find_ip(outside, 0.3, src=HOST, id=99), None, "packet with the address of the host")
     expect(lab.xdock("flow", "list", json=True)["flows"], [])
 
 

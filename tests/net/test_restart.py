@@ -163,7 +163,8 @@ def test_a_port_is_published_again_while_old_connections_linger(lab):
     """Row 56: less than two maximum segment lifetimes after they were closed."""
     up(lab)
     for name in "web", "web", "next":
-        for ns, address in ("client", HOST), ("host", "127.0.0.1"), ("host", HOST), ("sibling", HOST):
+        for ns, address in (("client", HOST), ("host", "127.0.0.1"), ("host", HOST),
+                            ("sibling", HOST)):
             expect(lab.tcp(ns, address, 8080).server, "web")
         restart(lab, name=name)
         expect(lab.tcp("client", HOST, 8080).server, name)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Rows 48 and 49: SCTP, whose checksum covers the ports and not the addresses. No kernel that builds
-without it has sockets for it, so its packets are made by hand, and only the test speaks."""
+"""Rows 48 and 49: SCTP, whose checksum covers the ports and not the addresses. Many a kernel has no
+sockets for it, so its packets are made by hand, and only the test speaks."""
 
 from scapy.layers.inet import ICMP, IP
 from scapy.packet import Raw
