@@ -4,6 +4,7 @@
 #ifndef XD_BPF_SOURCE_H
 #define XD_BPF_SOURCE_H
 
+#include "bpf/snat.h"
 #include "bpf/sockaddr.h"
 #include "bpf/subnet.h"
 
@@ -30,8 +31,7 @@ static __always_inline bool xd_source_is_taken(struct bpf_sock_addr *ctx,
 		.protocol = ctx->protocol,
 	};
 	struct xd_snat_rev *row;
-	__u32 port, device;
-	__u64 now;
+	__u32 port;
 
 	if (!socket)
 		return false;
@@ -41,13 +41,7 @@ static __always_inline bool xd_source_is_taken(struct bpf_sock_addr *ctx,
 	key.port = bpf_htons(port);
 	key.address = source_of(socket, to->address);
 	row = bpf_map_lookup_elem(&xd_snat_rev, &key);
-	if (!row)
-		return false;
-	device = row->ifindex;
-	now = bpf_ktime_get_ns();
-	return bpf_map_lookup_elem(&xd_device, &device) &&
-	       (__s64)(now - row->seen_ns) <
-		       (__s64)xd_snat_timeout_ns(ctx->protocol, row->flags);
+	return row && !snat_is_over(&key, row, bpf_ktime_get_coarse_ns());
 }
 
 #endif
