@@ -456,13 +456,18 @@ def serve_connection(connection, peer, name):
         connection.sendall(make_answer(name, peer, payload))
 
 
+def receive_datagram(sock):
+    """(payload, what to give sendmsg() with the answer, peer). The answer's source is then the
+    request's destination, on a host of many addresses, too."""
+    payload, control, _, peer = sock.recvmsg(65536, 64)
+    ours = [(level, kind, struct.pack("=I4s4x", 0, data[4:8])) for level, kind, data in control]
+    return payload, ours, peer
+
+
 def serve_udp(sock, name):
     with contextlib.suppress(OSError):
         while True:
-            # The answer's source is the request's destination, on a host of many addresses, too.
-            payload, control, _, peer = sock.recvmsg(65536, 64)
-            ours = [(level, kind, struct.pack("=I4s4x", 0, data[4:8]))
-                    for level, kind, data in control]
+            payload, ours, peer = receive_datagram(sock)
             sock.sendmsg([make_answer(name, peer, payload)], ours, 0, peer)
 
 
