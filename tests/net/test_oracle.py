@@ -179,8 +179,9 @@ def published_cases():
             ("client", BEYOND, 8080), ("client", "172.17.255.255", 8080),
             ("client2", HOST2, 8080), ("client2", HOST, 8080, 8081),
             ("db", HOST, 8080, 8081, 8082), ("db", SECOND, 8080), ("db", GATEWAY, 8080),
-            ("far", HOST, 8080, 8082), ("far", GATEWAY, 8080), ("far", FAR_GATEWAY, 8080),
-            ("web", HOST, 8080, 8081, 8082), ("web", GATEWAY, 8080)):
+            ("db", LOOPBACK, 8080, 8082), ("far", LOOPBACK, 8080, 8082),
+            ("web", LOOPBACK, 8080, 8082), ("far", HOST, 8080, 8082), ("far", GATEWAY, 8080),
+            ("far", FAR_GATEWAY, 8080), ("web", HOST, 8080, 8081, 8082), ("web", GATEWAY, 8080)):
         for port in ports:
             add_exchanges(cases, where, address, port, "web")
     return cases
@@ -191,7 +192,8 @@ PUBLISHED = (
                  (("verdict", f"web {seen}", "nothing"),),
                  "Nobody but the host itself addresses its 127.0.0.1, whatever is published; "
                  "Docker's rule for every address takes it.")
-      for where in ("client",) for protocol, seen in (("udp", "udp"), ("tcp", "tcp S"))),
+      for where in ("client", "db", "far", "web")
+      for protocol, seen in (("udp", "udp"), ("tcp", "tcp S"))),
     *(Difference(44, f"{protocol} from client to {BEYOND}:8080",
                  (("verdict", "nothing", f"client {seen}"),),
                  "What only passes through is never translated. dockerd also sets the host's "
@@ -652,7 +654,6 @@ def other_cases():
         cases[f"udp without a sum {words}"] = send(where, without_sum, *addresses)
     for address in "224.0.0.251", "255.255.255.255", "172.17.255.255", "198.51.100.255":
         cases[f"udp from web to {address}"] = send("web", udp, WEB, OWN, address, SERVICE)
-    for address in "172.17.255.255", "198.51.100.255":
         cases[f"udp from web to {address} with the gateway's MAC"] = send_to_gateway(address)
     return cases
 
@@ -778,6 +779,11 @@ def test_a_network_with_icc_off_is_the_same(lab):
 @limit(60)
 def test_a_network_without_masquerade_is_the_same(lab):
     check_network(lab, Network(masquerade=False), PLAIN)
+
+
+@limit(60)
+def test_a_routed_network_is_the_same(lab):
+    check_network(lab, Network(mode="routed"), ())
 
 
 @limit(60)
