@@ -258,8 +258,9 @@ static void check_transport(const struct frame *in, const struct frame *out, siz
 
 	if (!field || field + 2 > FRAME_IP + (size_t)frame_get16(in, FRAME_IP + 2))
 		return;
-	/* Of what an error is about, nobody knows the length: one that ends before the checksum. */
-	if (in->bytes[at + 9] == IPPROTO_UDP && frame_get16(in, at + 24) < 8)
+	/* What an error is about may have any length, also one that ends before the checksum. */
+	if (at + frame_get16(in, at + 2) < field + 2 ||
+	    (in->bytes[at + 9] == IPPROTO_UDP && frame_get16(in, at + 24) < 8))
 		return;
 	if (in->bytes[at + 9] == IPPROTO_UDP && !frame_get16(in, field)) {
 		if (frame_get16(out, field))
