@@ -134,6 +134,24 @@ static struct frame_spec received_by(const struct host_container *container, __u
 	return host_delivered(&spec, container, port_host);
 }
 
+/* Flows of db's: such as keep their port, and such as do not. */
+static const struct {
+	__u8 protocol;
+	__u16 port_host;
+} flows[] = {
+	{ IPPROTO_TCP, 20000 }, { IPPROTO_TCP, 40000 },	 { IPPROTO_UDP, 20000 },
+	{ IPPROTO_UDP, 40000 }, { IPPROTO_ICMP, 40000 }, { IPPROTO_SCTP, 20000 },
+};
+#define FLOW_COUNT (sizeof(flows) / sizeof(flows[0]))
+
+/* Web has the identifier that db wants. */
+static void take_the_identifier(void)
+{
+	struct frame_spec echo = host_opening(&host_web, IPPROTO_ICMP, 40000);
+
+	assert_int_equal(host_open_flow(&echo), 40000);
+}
+
 static void translates_errors_about_replies_of_published_ports(void **state)
 {
 	struct frame_spec tcp = host_outbound(&host_web, IPPROTO_TCP, 80);
@@ -151,20 +169,11 @@ static void translates_errors_about_replies_of_published_ports(void **state)
 
 static void translates_errors_about_flows_of_containers(void **state)
 {
-	static const struct {
-		__u8 protocol;
-		__u16 port_host;
-	} flows[] = {
-		{ IPPROTO_TCP, 20000 }, { IPPROTO_TCP, 40000 },	 { IPPROTO_UDP, 20000 },
-		{ IPPROTO_UDP, 40000 }, { IPPROTO_ICMP, 40000 }, { IPPROTO_SCTP, 20000 },
-	};
-	/* Whose identifier was taken. */
-	struct frame_spec echo = host_opening(&host_web, IPPROTO_ICMP, 40000);
 	enum host_program hook = host_hook(state);
 
 	host_reset();
-	assert_int_equal(host_open_flow(&echo), 40000);
-	for (size_t i = 0; i < sizeof(flows) / sizeof(flows[0]); i++) {
+	take_the_identifier();
+	for (size_t i = 0; i < FLOW_COUNT; i++) {
 		struct frame_spec spec =
 			host_opening(&host_db, flows[i].protocol, flows[i].port_host);
 		__u16 port_host = host_open_flow(&spec);
@@ -212,19 +221,10 @@ static void translates_a_containers_errors_about_published_ports_without_masquer
 
 static void translates_a_containers_errors_about_answers(void **state)
 {
-	static const struct {
-		__u8 protocol;
-		__u16 port_host;
-	} flows[] = {
-		{ IPPROTO_TCP, 20000 }, { IPPROTO_TCP, 40000 },	 { IPPROTO_UDP, 20000 },
-		{ IPPROTO_UDP, 40000 }, { IPPROTO_ICMP, 40000 }, { IPPROTO_SCTP, 20000 },
-	};
-	struct frame_spec echo = host_opening(&host_web, IPPROTO_ICMP, 40000);
-
 	(void)state;
 	host_reset();
-	host_open_flow(&echo);
-	for (size_t i = 0; i < sizeof(flows) / sizeof(flows[0]); i++) {
+	take_the_identifier();
+	for (size_t i = 0; i < FLOW_COUNT; i++) {
 		struct frame_spec spec =
 			host_opening(&host_db, flows[i].protocol, flows[i].port_host);
 		struct frame_spec answer =
