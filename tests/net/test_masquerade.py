@@ -517,6 +517,19 @@ def test_a_long_download_goes_on_when_the_container_has_closed_its_side(lab):
 # Beside the kernel's own
 
 
+def test_a_drop_in_forward_does_not_stop_containers(lab):
+    """Row 39."""
+    up(lab)
+    lab.xdock("port", "add", "b", "8080:80", "8080:80/udp")
+    lab.host("iptables", "-P", "FORWARD", "DROP")
+    lab.host("iptables", "-A", "FORWARD", "-j", "DROP")
+    for protocol in "tcp", "udp":
+        expect(lab.ask("a", CLIENT, 7000, protocol)[:2], ("client", HOST))
+        expect(lab.ask("client", HOST, 8080, protocol)[:2], ("b", CLIENT))
+        expect(lab.ask("a", HOST, 8080, protocol)[:2], ("b", A))
+    lab.container("a", "ping", "-c1", "-W10", CLIENT)
+
+
 def test_a_flow_that_iptables_masquerades_already_goes_on(lab):
     """Row 85: the programs come later than the flow, and leave it to who knows it."""
     up(lab)

@@ -2,6 +2,8 @@
 """Published ports: who reaches them, and with which source address (lab.tcp and lab.udp also
 check that the peer and the source of the answer are the address that was dialled)."""
 
+import json
+
 from lab import CLIENT, GATEWAY, HOST, expect
 
 WEB = "172.17.0.2"
@@ -89,3 +91,21 @@ def test_the_counters_of_a_port_and_a_container_count_what_is_carried(lab):
     lab.tcp("client", HOST, 8080)
     tcp, = (row for row in lab.stats()["ports"] if row["protocol"] == "tcp")
     assert tcp["packets_in"] >= 4 and tcp["packets_out"] >= 3, tcp
+
+
+def packets_of_eth0(lab):
+    (link,) = json.loads(lab.container("web", "ip", "-j", "-s", "link", "show", "eth0").stdout)
+    return {way: link["stats64"][way]["packets"] for way in ("rx", "tx")}
+
+
+def test_the_counters_of_the_containers_interface_count_what_is_carried(lab):
+    """Row 93: although no packet is received by the veth in the usual way."""
+    up(lab)
+    lab.add("sibling")
+    for ns, address in ("client", HOST), ("host", "127.0.0.1"), ("sibling", HOST):
+        before = packets_of_eth0(lab)
+        for _ in range(20):
+            lab.udp(ns, address, 8080)
+        after = packets_of_eth0(lab)
+        for way in "rx", "tx":
+            assert after[way] >= before[way] + 20, f"{ns}, {way}: {before} before, {after} after"
