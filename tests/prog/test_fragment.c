@@ -287,6 +287,12 @@ static void passes_a_first_fragment_without_its_header(void **state)
 	frame_fragment(&whole, 0, 8, &to);
 	host_frame_becomes(host_hook(state), &frame, &to, HOST_COUNT_5300);
 	expect_rows(1);
+	/* What follows the packet in its frame is none of it. */
+	frame_put16(&frame, FRAME_IP + 2, 20 + 7);
+	frame_put16(&frame, FRAME_IP + 4, 1);
+	frame_sum_ip(&frame);
+	host_frame_passes(host_hook(state), &frame);
+	expect_rows(1);
 }
 
 static void minds_the_ttl_of_each_fragment(void **state)
