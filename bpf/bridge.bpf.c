@@ -17,7 +17,7 @@ static __always_inline struct xd_verdict bridge(const struct xd_packet *packet,
 {
 	struct xd_address *address;
 
-	if (layer == XD_LAYER_NONE)
+	if (layer == XD_LAYER_NONE || layer == XD_LAYER_HIDDEN)
 		return xd_pass();
 	address = xd_forward_find(packet, packet->ifindex);
 	if (!address)

@@ -67,16 +67,16 @@ static __always_inline struct xd_verdict to_host(const struct xd_packet *packet,
 		return layer == XD_LAYER_TRANSPORT ?
 			       xd_hairpin_out(packet, endpoint, ret_translation) :
 			       xd_pass();
-	if (layer != XD_LAYER_ERROR || !(endpoint->hairpin & XD_HAIRPIN_GATEWAY))
+	if (layer != XD_LAYER_ERROR)
 		return xd_pass();
-	return xd_icmp_gateway(packet, mirrored, endpoint, ret_translation);
-}
+	if (packet->destination == endpoint->gateway && endpoint->hairpin & XD_HAIRPIN_GATEWAY) {
+		struct xd_verdict verdict =
+			xd_icmp_gateway(packet, mirrored, endpoint, ret_translation);
 
-/* 224/3, the limited broadcast in it, and 0/8. */
-static __always_inline bool is_for_many(__be32 address)
-{
-	return (address & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000) ||
-	       !(address & bpf_htonl(0xff000000));
+		if (verdict.action != XD_PASS)
+			return verdict;
+	}
+	return xd_icmp_server(packet, mirrored, endpoint, ret_translation);
 }
 
 /* To where only a route leads. */
@@ -94,7 +94,7 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 
 	/* The kernel says what became of it, or knows a protocol that nothing here does. Routes lead
 	 * to groups, too, but it does not forward by them (ip_mkroute_input). */
-	if (layer == XD_LAYER_IPV4 || is_for_many(packet->destination))
+	if (layer == XD_LAYER_IPV4 || xd_is_nobody(packet->destination))
 		return xd_pass();
 	if (layer == XD_LAYER_TRANSPORT && !(endpoint->flags & XD_NETWORK_ROUTED))
 		rev = xd_publish_rev(packet);
@@ -157,10 +157,10 @@ static __always_inline struct xd_verdict leave(const struct xd_packet *packet,
 
 	if (xd_isolate_siblings(packet, endpoint, false))
 		return xd_drop_for(XD_DROP_ICC);
+	if (endpoint->flags & XD_NETWORK_INTERNAL && !(packet->eth->h_dest[0] & 1))
+		return xd_drop_for(XD_DROP_ISOLATED);
 	if (!xd_mac_is_equal(packet->eth->h_dest, endpoint->gateway_mac))
 		return xd_pass();
-	if (endpoint->flags & XD_NETWORK_INTERNAL)
-		return xd_drop_for(XD_DROP_ISOLATED);
 	switch (xd_subnet_find(packet->destination, &flags)) {
 	case XD_SUBNET_CONTAINER:
 		return xd_isolate_out(packet, layer, endpoint, flags, ret_translation);
@@ -181,7 +181,6 @@ static __always_inline struct xd_verdict to_bridge(const struct xd_packet *packe
 						   const struct xd_endpoint *endpoint)
 {
 	bool is_ip = layer != XD_LAYER_NONE;
-	__u16 flags;
 
 	if (!packet->eth || packet->eth->h_proto == bpf_htons(ETH_P_ARP))
 		return xd_pass();
@@ -196,12 +195,17 @@ static __always_inline struct xd_verdict to_bridge(const struct xd_packet *packe
 	if (xd_isolate_siblings(packet, endpoint, false) &&
 	    (is_ip || !(packet->eth->h_dest[0] & 1)))
 		return xd_drop_for(XD_DROP_ICC);
-	if (!is_ip || !xd_mac_is_equal(packet->eth->h_dest, endpoint->gateway_mac))
+	if (!is_ip || packet->eth->h_dest[0] & 1)
 		return xd_pass();
-	if (endpoint->flags & XD_NETWORK_INTERNAL ||
-	    xd_subnet_find(packet->destination, &flags) == XD_SUBNET_CONTAINER)
+	if (endpoint->flags & XD_NETWORK_INTERNAL)
 		return xd_drop_for(XD_DROP_ISOLATED);
-	return xd_pass();
+	if (!xd_mac_is_equal(packet->eth->h_dest, endpoint->gateway_mac))
+		return xd_pass();
+	if (xd_subnet_role(packet->destination) == XD_SUBNET_CONTAINER)
+		return xd_drop_for(XD_DROP_ISOLATED);
+	/* It would leave as it is, and the answer be another's. */
+	return xd_subnet_role(packet->source) == XD_SUBNET_NONE ? xd_pass() :
+								  xd_drop_for(XD_DROP_SPOOFED);
 }
 
 static __always_inline struct xd_verdict decide_leaving(struct xd_packet *packet,
@@ -214,6 +218,8 @@ static __always_inline struct xd_verdict decide_leaving(struct xd_packet *packet
 
 	if (!endpoint)
 		return xd_pass();
+	if (layer == XD_LAYER_HIDDEN)
+		return xd_drop_for(XD_DROP_SPOOFED);
 	if (layer == XD_LAYER_NONE)
 		return to_bridge(packet, layer, endpoint);
 	if (packet->source == endpoint->gateway || xd_is_loopback(packet->source))
@@ -224,8 +230,12 @@ static __always_inline struct xd_verdict decide_leaving(struct xd_packet *packet
 	if (packet->source != endpoint->address ||
 	    !xd_mac_is_equal(packet->eth->h_source, endpoint->mac))
 		return to_bridge(packet, layer, endpoint);
-	if (layer == XD_LAYER_FRAGMENT && xd_fragment_find(packet))
+	if (layer == XD_LAYER_FIRST) {
+		xd_fragment_forget(packet);
 		layer = XD_LAYER_TRANSPORT;
+	} else if (layer == XD_LAYER_FRAGMENT && xd_fragment_find(packet)) {
+		layer = XD_LAYER_TRANSPORT;
+	}
 	if (packet->path == XD_PATH_ERROR && !xd_icmp_mirror(packet, mirrored))
 		layer = XD_LAYER_IPV4;
 	if ((packet->destination ^ endpoint->address) & endpoint->mask)

@@ -8,7 +8,7 @@
  * incremental update there is right for all; of a later one, the IPv4 header alone is rewritten.
  * A row is written for what is translated and for nothing else. One that comes before its first
  * cannot be told from another's datagram: what the host might own goes to the kernel, all else is
- * dropped. A new first fragment overwrites the row, since identifiers come back soon. */
+ * dropped. Every first fragment ends the row of an earlier datagram, since identifiers come back soon. */
 #ifndef XD_BPF_FRAGMENT_H
 #define XD_BPF_FRAGMENT_H
 
@@ -46,6 +46,14 @@ static __always_inline bool xd_fragment_note(const struct xd_packet *packet)
 	return fragment_put(packet);
 }
 
+/* A first fragment: whatever a row says of its identifier is of an earlier datagram. */
+static __always_inline void xd_fragment_forget(const struct xd_packet *packet)
+{
+	struct xd_fragment_key key = fragment_key(packet);
+
+	bpf_map_delete_elem(&xd_fragment, &key);
+}
+
 /* The ports of a later fragment; false: nobody knows them. */
 static __always_inline bool xd_fragment_find(struct xd_packet *packet)
 {
@@ -58,7 +66,7 @@ static __always_inline bool xd_fragment_find(struct xd_packet *packet)
 	packet->source_port = row->source_port;
 	packet->destination_port = row->destination_port;
 	if (packet->protocol == IPPROTO_ICMP && !row->source_port)
-		packet->control = XD_ECHO_REPLY;
+		packet->control = XD_ANSWER;
 	return true;
 }
 

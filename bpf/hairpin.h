@@ -82,8 +82,9 @@ static __always_inline struct xd_verdict xd_hairpin_sibling(const struct xd_pack
 }
 
 /* The packet is to reach the server; source and source_port come from the caller. */
-static __always_inline void aim(const struct xd_endpoint *endpoint, const struct xd_server *server,
-				struct xd_translation *ret_translation)
+static __always_inline void xd_hairpin_aim(const struct xd_endpoint *endpoint,
+					   const struct xd_server *server,
+					   struct xd_translation *ret_translation)
 {
 	*ret_translation = (struct xd_translation){
 		.to = {
@@ -123,7 +124,7 @@ static __always_inline struct xd_verdict to_server(const struct xd_packet *packe
 	}
 	if (!(server->endpoint->hairpin & XD_HAIRPIN_GATEWAY))
 		server->endpoint->hairpin |= XD_HAIRPIN_GATEWAY;
-	aim(endpoint, server, ret_translation);
+	xd_hairpin_aim(endpoint, server, ret_translation);
 	ret_translation->to.source = side.address;
 	ret_translation->to.source_port = side.port;
 	return xd_translate();
@@ -146,10 +147,33 @@ static __always_inline struct xd_verdict to_sibling_server(const struct xd_packe
 	}
 	if (!(server->endpoint->hairpin & XD_HAIRPIN_SIBLING))
 		server->endpoint->hairpin |= XD_HAIRPIN_SIBLING;
-	aim(endpoint, server, ret_translation);
+	xd_hairpin_aim(endpoint, server, ret_translation);
 	ret_translation->to.source = packet->source;
 	ret_translation->to.source_port = packet->source_port;
 	return xd_translate();
+}
+
+/* Whom a packet to an address of the host is for, if its port is published. packet: that, or the mirror
+ * of an error. */
+static __always_inline bool xd_hairpin_server(const struct xd_packet *packet,
+					      const struct xd_endpoint *endpoint,
+					      struct xd_published *ret_published,
+					      struct xd_server *ret_server)
+{
+	if (!xd_publish_find(packet, endpoint->bridge, ret_published))
+		return false;
+	ret_server->address = ret_published->port->address;
+	ret_server->port = ret_published->port->port;
+	ret_server->ifindex = ret_published->port->ifindex;
+	ret_server->endpoint = bpf_map_lookup_elem(&xd_endpoint, &ret_server->ifindex);
+	return ret_server->endpoint && xd_verdict_is_possible(packet, &ret_server->ifindex);
+}
+
+static __always_inline bool xd_hairpin_is_sibling(const struct xd_packet *packet,
+						  const struct xd_endpoint *endpoint,
+						  const struct xd_server *server)
+{
+	return server->endpoint->bridge == endpoint->bridge && server->ifindex != packet->ifindex;
 }
 
 /* A packet to an address of the host: published, or the reply of a flow that came from there, or the
@@ -177,17 +201,11 @@ static __always_inline struct xd_verdict xd_hairpin_out(const struct xd_packet *
 		if (row && row->flags & XD_SNAT_HAIRPIN)
 			return xd_hairpin_client(packet, endpoint, row, ret_translation);
 	}
-	if (!is_request || !xd_publish_find(packet, endpoint->bridge, &published))
-		return xd_pass();
-	server.address = published.port->address;
-	server.port = published.port->port;
-	server.ifindex = published.port->ifindex;
-	server.endpoint = bpf_map_lookup_elem(&xd_endpoint, &server.ifindex);
-	if (!server.endpoint || !xd_verdict_is_possible(packet, &server.ifindex))
+	if (!is_request || !xd_hairpin_server(packet, endpoint, &published, &server))
 		return xd_pass();
 	if (packet->ip->ttl <= 1)
 		return xd_drop_for(XD_DROP_TTL);
-	if (server.endpoint->bridge == endpoint->bridge && server.ifindex != packet->ifindex)
+	if (xd_hairpin_is_sibling(packet, endpoint, &server))
 		return to_sibling_server(packet, endpoint, &server, published.port,
 					 ret_translation);
 	return to_server(packet, endpoint, &server, ret_translation);

@@ -63,7 +63,7 @@ static __always_inline bool xd_icmp_mirror(const struct xd_packet *packet,
 	case IPPROTO_ICMP:
 		if (icmp->type == ICMP_ECHO) {
 			ret_mirrored->destination_port = icmp->un.echo.id;
-			ret_mirrored->control = XD_ECHO_REPLY;
+			ret_mirrored->control = XD_ANSWER;
 			return true;
 		}
 		if (icmp->type != ICMP_ECHOREPLY)
@@ -290,6 +290,37 @@ static __always_inline struct xd_verdict xd_icmp_sibling(const struct xd_packet 
 	if (mirrored->source != packet->source || mirrored->destination != packet->destination)
 		return xd_pass();
 	return xd_hairpin_sibling(mirrored, endpoint, address, ret_translation);
+}
+
+/* Client of a published port of this host to what it dialled: about the answer of a server. */
+static __always_inline struct xd_verdict xd_icmp_server(const struct xd_packet *packet,
+							const struct xd_packet *mirrored,
+							const struct xd_endpoint *endpoint,
+							struct xd_translation *ret_translation)
+{
+	struct xd_published published;
+	struct xd_server server;
+
+	if (mirrored->source != packet->source || mirrored->destination != packet->destination ||
+	    !xd_reserved_has(mirrored->destination_port, XD_RESERVED_PUBLISHED) ||
+	    !xd_hairpin_server(mirrored, endpoint, &published, &server))
+		return xd_pass();
+	if (packet->ip->ttl <= 1)
+		return xd_drop_for(XD_DROP_TTL);
+	xd_hairpin_aim(endpoint, &server, ret_translation);
+	if (xd_hairpin_is_sibling(packet, endpoint, &server)) {
+		ret_translation->to.source = mirrored->source;
+		ret_translation->to.source_port = mirrored->source_port;
+	} else {
+		struct xd_snat_key key = xd_snat_key(mirrored);
+		struct xd_snat *row = bpf_map_lookup_elem(&xd_snat, &key);
+
+		if (!row || row->owner != packet->ifindex || !(row->flags & XD_SNAT_HAIRPIN))
+			return xd_pass();
+		ret_translation->to.source = row->address;
+		ret_translation->to.source_port = row->port;
+	}
+	return xd_translate();
 }
 
 #endif

@@ -19,9 +19,10 @@
 
 #include "include/types.h"
 
-/* BTF carries no macros; these are from if_ether.h, if_packet.h, ip.h and socket.h. */
+/* BTF carries no macros; these are from if_ether.h, if_packet.h, if_vlan.h, ip.h and socket.h. */
 #define ETH_P_IP 0x0800
 #define ETH_P_ARP 0x0806
+#define VLAN_VID_MASK 0x0fff
 #define PACKET_HOST 0
 #define IP_DF 0x4000
 #define IP_MF 0x2000
@@ -48,7 +49,8 @@
 #define XD_TCP_SYN 0x02
 #define XD_TCP_RST 0x04
 #define XD_TCP_ACK 0x10
-#define XD_ECHO_REPLY 0x10
+#define XD_SCTP_INIT 1 /* type of a chunk, RFC 9260, 3.2 */
+#define XD_ANSWER 0x10
 
 /* No pointer into struct xd_packet is given to a helper: the compiler would have to assume that
  * the helper changed it, and the hook would no longer be a constant. */
@@ -73,7 +75,9 @@ enum xd_layer {
 	XD_LAYER_NONE,
 	XD_LAYER_IPV4, /* addresses are valid, ports are not */
 	XD_LAYER_FRAGMENT, /* the same, but xd_fragment may know the ports */
+	XD_LAYER_HIDDEN, /* behind VLAN tags of no VLAN, which the kernel takes off after all programs */
 	XD_LAYER_ERROR, /* an ICMP error, with XD_ERROR_MIN bytes in reach */
+	XD_LAYER_FIRST, /* the first fragment of what follows */
 	XD_LAYER_TRANSPORT, /* TCP, UDP, SCTP or ICMP echo, no options: the ports are valid */
 };
 
@@ -93,7 +97,8 @@ struct xd_packet {
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 protocol;
-	__u8 control; /* TCP: XD_TCP_*; ICMP echo: XD_ECHO_REPLY of a reply; otherwise 0 */
+	/* TCP: XD_TCP_*; otherwise XD_ANSWER of what opens no flow: echo replies, SCTP without INIT. */
+	__u8 control;
 };
 
 /* What few packets are asked for, or but once, is read where it stands: every member above is a
@@ -112,6 +117,14 @@ static __always_inline bool xd_packet_is_later(const struct xd_packet *packet)
 static __always_inline bool xd_is_loopback(__be32 address)
 {
 	return (address & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+}
+
+/* Nobody's own: 224/4, 255.255.255.255 and 0/8. The kernel neither forwards to them nor takes them
+ * for a source (ip_route_input_rcu). */
+static __always_inline bool xd_is_nobody(__be32 address)
+{
+	return (address & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) ||
+	       address == bpf_htonl(0xffffffff) || !(address & bpf_htonl(0xff000000));
 }
 
 static __always_inline bool xd_mac_is_equal(const __u8 *a, const __u8 *b)
@@ -157,6 +170,8 @@ static __always_inline enum xd_layer parse_transport(struct xd_packet *packet, v
 		header = 12;
 		if ((void *)udp + header > data_end || header > room)
 			return XD_LAYER_IPV4;
+		if ((void *)udp + header + 1 > data_end || ((__u8 *)udp)[header] != XD_SCTP_INIT)
+			packet->control = XD_ANSWER;
 	} else {
 		return XD_LAYER_IPV4;
 	}
@@ -167,7 +182,7 @@ static __always_inline enum xd_layer parse_transport(struct xd_packet *packet, v
 	packet->mtu_length = packet->gso_size ?
 				     sizeof(struct iphdr) + header + packet->gso_size :
 				     ip_length;
-	return XD_LAYER_TRANSPORT;
+	return xd_packet_is_fragment(packet) ? XD_LAYER_FIRST : XD_LAYER_TRANSPORT;
 }
 
 /* ICMP behind an IPv4 header without options; what is neither echo nor error is the kernel's. */
@@ -197,7 +212,7 @@ static __always_inline enum xd_layer parse_icmp(struct xd_packet *packet, void *
 	case ICMP_ECHOREPLY:
 		packet->source_port = 0;
 		packet->destination_port = icmp->un.echo.id;
-		packet->control = XD_ECHO_REPLY;
+		packet->control = XD_ANSWER;
 		break;
 	case ICMP_DEST_UNREACH:
 	case ICMP_SOURCE_QUENCH:
@@ -210,7 +225,9 @@ static __always_inline enum xd_layer parse_icmp(struct xd_packet *packet, void *
 	default:
 		return XD_LAYER_IPV4;
 	}
-	return icmp->code ? XD_LAYER_IPV4 : XD_LAYER_TRANSPORT;
+	if (icmp->code)
+		return XD_LAYER_IPV4;
+	return xd_packet_is_fragment(packet) ? XD_LAYER_FIRST : XD_LAYER_TRANSPORT;
 }
 
 /* Whose later fragments xd_fragment may know. */
@@ -276,7 +293,17 @@ static __always_inline enum xd_layer xd_packet_parse_tc(struct __sk_buff *skb, e
 		.length = skb->len,
 		.gso_size = skb->gso_size,
 	};
-	/* A tag that the device took off is not in the bytes. */
+	/* A tag that the device took off is not in the bytes. One of VLAN 0 carries a priority and no
+	 * VLAN: it goes, as __netif_receive_skb_core() will have it, and what is behind it counts. */
+	if (skb->vlan_present && !(skb->vlan_tci & VLAN_VID_MASK)) {
+		packet->eth = NULL;
+		if (bpf_skb_vlan_pop(skb) ||
+		    (skb->vlan_present && !(skb->vlan_tci & VLAN_VID_MASK)))
+			return XD_LAYER_HIDDEN;
+		barrier_var(skb);
+		data = (void *)(long)skb->data;
+		data_end = (void *)(long)skb->data_end;
+	}
 	if (skb->vlan_present || skb->protocol != bpf_htons(ETH_P_IP)) {
 		if (data + sizeof(struct ethhdr) <= data_end)
 			packet->eth = data;

@@ -188,6 +188,8 @@ static long try_port(__u32 i, void *context)
 {
 	struct search_port *search = context;
 	bool has_pool = !(search->row.flags & XD_SNAT_PLAIN);
+	bool has_socket_check = has_pool && (search->key.protocol == IPPROTO_TCP ||
+					     search->key.protocol == IPPROTO_UDP);
 	union snat_owner mine, theirs;
 	struct xd_snat_rev *row;
 	int r;
@@ -212,8 +214,7 @@ static long try_port(__u32 i, void *context)
 	if (!row && search->is_found)
 		return 0;
 	if (!row) {
-		if (has_pool && search->key.protocol != IPPROTO_ICMP &&
-		    search->key.protocol != IPPROTO_SCTP && host_has_socket(search))
+		if (has_socket_check && host_has_socket(search))
 			return 0;
 		r = bpf_map_update_elem(&xd_snat_rev, &search->key, &search->row, BPF_NOEXIST);
 		if (!r) {
@@ -231,9 +232,11 @@ static long try_port(__u32 i, void *context)
 	if (!is_same_flow(row, &search->row)) {
 		if (search->is_found)
 			return 0;
-		if (!snat_is_over(&search->key, row, search->row.seen_ns))
-			return 0;
+		/* Read first: who takes the row meanwhile changes the word. */
 		theirs.word = *(volatile __u64 *)row;
+		if (!snat_is_over(&search->key, row, search->row.seen_ns) ||
+		    (has_socket_check && host_has_socket(search)))
+			return 0;
 		mine.container_address = search->row.container_address;
 		mine.container_port = search->row.container_port;
 		mine.owner = search->row.owner;

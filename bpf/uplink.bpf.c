@@ -57,12 +57,18 @@ static __always_inline struct xd_verdict uplink(struct xd_packet *packet, enum x
 		return xd_detour();
 	if (layer == XD_LAYER_NONE)
 		return xd_pass();
+	if (layer == XD_LAYER_HIDDEN)
+		return xd_drop_for(XD_DROP_MARTIAN);
 	if (xd_is_loopback(packet->source) || xd_is_loopback(packet->destination) ||
-	    packet->source == packet->destination ||
+	    packet->source == packet->destination || xd_is_nobody(packet->source) ||
 	    xd_subnet_role(packet->source) != XD_SUBNET_NONE)
 		return xd_drop_for(XD_DROP_MARTIAN);
-	if (layer == XD_LAYER_FRAGMENT && xd_fragment_find(packet))
+	if (layer == XD_LAYER_FIRST) {
+		xd_fragment_forget(packet);
 		layer = XD_LAYER_TRANSPORT;
+	} else if (layer == XD_LAYER_FRAGMENT && xd_fragment_find(packet)) {
+		layer = XD_LAYER_TRANSPORT;
+	}
 	role = xd_subnet_find(packet->destination, &flags);
 	if (role == XD_SUBNET_CONTAINER)
 		return xd_isolate_in(packet, layer, flags);

@@ -13,7 +13,8 @@
 	  "a packet from outside had a loopback or container address or its own destination as "  \
 	  "its source, or a packet had a loopback address as its destination")                                 \
 	X(2, SPOOFED, "spoofed",                                                                  \
-	  "a container sent with the address of its gateway or a loopback address as the source") \
+	  "a container sent with the address of its gateway, of another container or a loopback "  \
+	  "address as the source, or with any but its own where a network checks that")           \
 	X(3, TTL, "ttl",                                                                          \
 	  "the TTL of a packet for a container ran out at this host")                        \
 	X(4, REWRITE, "rewrite", "the kernel failed to rewrite a packet half way")                \
