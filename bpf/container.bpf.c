@@ -228,7 +228,8 @@ static __always_inline struct xd_verdict decide_leaving(struct xd_packet *packet
 	if (xd_is_loopback(packet->destination))
 		return xd_drop_for(XD_DROP_MARTIAN);
 	if (packet->source != endpoint->address ||
-	    !xd_mac_is_equal(packet->eth->h_source, endpoint->mac))
+	    (endpoint->flags & XD_NETWORK_SOURCE_CHECK &&
+	     !xd_mac_is_equal(packet->eth->h_source, endpoint->mac)))
 		return to_bridge(packet, layer, endpoint);
 	if (layer == XD_LAYER_FIRST) {
 		xd_fragment_forget(packet);

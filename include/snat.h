@@ -71,12 +71,12 @@ XD_SIZE(struct xd_snat_rev, 48);
 
 /* How long a row is kept from others with no packet in either direction: what netfilter's timers
  * are by default (nf_conntrack_proto_tcp.c, _udp.c, _icmp.c), the longest of their kind. A closed
- * flow may still be answered in TIME_WAIT. */
+ * flow may still be answered in TIME_WAIT, and a reset may be forged: sequence numbers are not
+ * looked at. */
 #define XD_SNAT_SECOND_NS 1000000000ULL
 #define XD_SNAT_TCP_NEW_NS (120 * XD_SNAT_SECOND_NS)
 #define XD_SNAT_TCP_ESTABLISHED_NS (432000 * XD_SNAT_SECOND_NS)
 #define XD_SNAT_TCP_CLOSED_NS (120 * XD_SNAT_SECOND_NS)
-#define XD_SNAT_TCP_RESET_NS (10 * XD_SNAT_SECOND_NS)
 #define XD_SNAT_UDP_NEW_NS (30 * XD_SNAT_SECOND_NS)
 #define XD_SNAT_UDP_REPLIED_NS (120 * XD_SNAT_SECOND_NS)
 #define XD_SNAT_ICMP_NS (30 * XD_SNAT_SECOND_NS)
@@ -89,9 +89,7 @@ static inline __u64 xd_snat_timeout_ns(__u8 protocol, __u16 flags)
 
 	switch (protocol) {
 	case 6: /* IPPROTO_TCP */
-		if (flags & XD_SNAT_RST)
-			return XD_SNAT_TCP_RESET_NS;
-		if ((flags & closed) == closed)
+		if (flags & XD_SNAT_RST || (flags & closed) == closed)
 			return XD_SNAT_TCP_CLOSED_NS;
 		return flags & XD_SNAT_REPLIED ? XD_SNAT_TCP_ESTABLISHED_NS : XD_SNAT_TCP_NEW_NS;
 	case 17: /* IPPROTO_UDP */

@@ -180,6 +180,8 @@ static void build_transport(const struct frame_spec *spec, struct frame *frame, 
 		frame_put16(frame, at + 4, length);
 		break;
 	case IPPROTO_SCTP:
+		if (length > 12)
+			bytes[12] = spec->is_sctp_data ? 0 : 1; /* DATA or INIT */
 		break;
 	default:
 		return;

@@ -45,6 +45,7 @@ struct frame_spec {
 	size_t payload; /* bytes */
 	__u16 payload_word; /* first two bytes of the payload, if not 0 */
 	bool has_no_checksum; /* of UDP */
+	bool is_sctp_data; /* its first chunk: DATA instead of INIT */
 	bool is_echo_reply;
 };
 

@@ -16,9 +16,9 @@ static const struct {
 	const char *program;
 	__u32 limit;
 } limits[] = {
-	{ "xd_uplink_tc", 48300 },
-	{ "xd_uplink_xdp", 89700 },
-	{ "xd_container_tc", 130900 },
+	{ "xd_uplink_tc", 58400 },
+	{ "xd_uplink_xdp", 106400 },
+	{ "xd_container_tc", 189300 },
 	{ "xd_bridge_tc", 510 },
 	{ "xd_sample_tc", 770 },
 	{ "xd_connect4", 3050 },
