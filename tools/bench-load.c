@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The hands of tools/bench: namespaces, programs, traffic. Measures the programs of bpf/ alone,
- * with maps filled here, so that no other part of xdock has a share in the result.
- *
- * It makes three network namespaces and prints their paths; tools/bench links them and then asks
- * for runs, one a line: `HOOK PROGRAM FLOWS SECONDS`, as in `tc xdock 1024 1.0`. The answer is
- * `DELIVERED ELAPSED BUSY`, times in nanoseconds, or nothing and exit 1. BUSY leaves out what the
- * kernel waits before and after the frames of one system call, and what other processes took.
+/* Small packets for tools/bench: a generator in one network namespace and a sink in another, and
+ * what single packets cost a program.
  *
  *     client            host                                    container
- *     bench_generate -> eth0: the program under test -> veth -> eth0: bench_sink
+ *     bench_generate -> eth0: what is measured -> VETH -> eth0: bench_sink_tc
  *
- * All of it happens in the softirq that follows each batch of frames, on the CPU of this thread.
- * Namespaces, programs and attachments are held by file descriptors and end with the process. */
+ * usage: bench-load CLIENT HOST CONTAINER VETH    paths of namespaces, a name of an interface
+ *
+ * Each line of the standard input is a command, each answer a line of JSON:
+ *
+ *     send PROGRAM FLOWS THREADS SECONDS RATE
+ *         Frames to the published port, from FLOWS sources (a power of two), RATE a second (0: all
+ *         that can be sent). PROGRAM is attached to the host's eth0 meanwhile: none, bare-tc or
+ *         bare-xdp (redirects to the container), sink-tc or sink-xdp (nothing comes further).
+ *     run ID tc|xdp IFINDEX FRAME
+ *         Runs the program of that id REPEAT times, each time with a fresh frame (in hexadecimal),
+ *         and an empty program in turn with it. One frame a time, because a program that translates
+ *         a packet would not know it when it comes again.
+ *     image ID PATH
+ *         Writes the machine code of a program into a file.
+ *
+ * A frame's way is done in the softirq that follows each batch of frames, on the CPU of the thread
+ * that sends. Programs and attachments are held by file descriptors and end with the process. */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -23,8 +33,10 @@
 #include <linux/udp.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,36 +44,26 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "include/config.h"
-#include "include/local.h"
-#include "include/network.h"
-#include "include/port.h"
-#include "include/uplink.h"
+#include "tools/bench.h"
 #include "tools/bench.skel.h"
-#include "xdock.skel.h"
 
 /* From linux/bpf.h of Linux 6.6. */
 #define TCX_INGRESS 46
 
 #define FLOW_MAX (1 << 20)
-#define WARM_UP (1 << 14) /* frames */
-#define CHUNK (1 << 18) /* frames of one system call: 0.2 s */
+#define THREAD_MAX 4
+#define WARM_UP_NS 200000000ULL
+#define CALL_NS 100000000ULL /* how long one system call shall send */
+#define CALL_FRAMES (1 << 12) /* of the first one, whose speed is not known yet */
+#define PACE_NS 10000000ULL /* between two calls when there is a rate to hold */
+#define DRAIN_US 20000
+#define REPEAT 4000
 #define PUBLISHED_PORT 9
-#define MTU 1500
 
 #define CLIENT_ADDRESS "192.0.2.0" /* of flow 0 */
 #define CLIENT_PORT 32768
 #define HOST_ADDRESS "198.51.100.1"
-#define GATEWAY_ADDRESS "172.17.0.1"
-#define GATEWAY_MASK "255.255.0.0"
 #define CONTAINER_ADDRESS "172.17.0.2"
-
-enum place {
-	CLIENT,
-	HOST,
-	CONTAINER,
-	PLACE_MAX,
-};
 
 struct frame {
 	struct ethhdr eth;
@@ -75,36 +77,42 @@ struct interface {
 	__u8 mac[ETH_ALEN];
 };
 
-static int namespaces[PLACE_MAX];
-static struct interface client, uplink, bridge, veth, container;
-static struct xdock_bpf *xdock;
-static struct bench_bpf *bench;
+/* One thread, on a CPU of its own. */
+struct sender {
+	pthread_t thread;
+	int cpu;
+	double seconds;
+	double rate; /* frames a second, 0: no limit */
+	__u64 sent, elapsed_ns, busy_ns;
+};
 
-static void make_namespaces(void)
+static int client_netns, host_netns, container_netns;
+static struct interface client, uplink, veth, container;
+static struct bench_bpf *bench;
+static pthread_barrier_t barrier;
+
+static int open_netns(const char *path)
 {
-	for (int i = 0; i < PLACE_MAX; i++) {
-		if (unshare(CLONE_NEWNET))
-			err(EXIT_FAILURE, "making a network namespace");
-		namespaces[i] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-		if (namespaces[i] < 0)
-			err(EXIT_FAILURE, "/proc/self/ns/net");
-		printf("/proc/%d/fd/%d%c", getpid(), namespaces[i], i + 1 < PLACE_MAX ? ' ' : '\n');
-	}
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		err(EXIT_FAILURE, "%s", path);
+	return fd;
 }
 
-static void enter(enum place place)
+static void enter(int netns)
 {
-	if (setns(namespaces[place], CLONE_NEWNET))
+	if (setns(netns, CLONE_NEWNET))
 		err(EXIT_FAILURE, "entering a network namespace");
 }
 
-static struct interface find_interface(enum place place, const char *name)
+static struct interface find_interface(int netns, const char *name)
 {
 	struct interface interface = {};
 	struct ifreq request = {};
 	int fd;
 
-	enter(place);
+	enter(netns);
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		err(EXIT_FAILURE, "socket");
@@ -163,60 +171,7 @@ static void make_template(__u32 *words, size_t size)
 	memcpy(words, &frame, size);
 }
 
-static void put(const struct bpf_map *map, const void *key, size_t key_size, const void *value,
-		size_t value_size)
-{
-	if (bpf_map__update_elem(map, key, key_size, value, value_size, BPF_ANY))
-		err(EXIT_FAILURE, "map %s", bpf_map__name(map));
-}
-#define PUT(map, key, value) put(map, key, sizeof(*(key)), value, sizeof(*(value)))
-
-/* What `xdock up` and `xdock container add web -p 9:9/udp` leave in the maps. */
-static void load_xdock(void)
-{
-	struct xd_uplink uplink_row = { .ifindex = uplink.ifindex, .name = "eth0" };
-	struct xd_port_key port_key = { .port = htons(PUBLISHED_PORT), .protocol = IPPROTO_UDP };
-	struct xd_port_rev_key rev_key = {
-		.address = inet_addr(CONTAINER_ADDRESS),
-		.port = htons(PUBLISHED_PORT),
-		.protocol = IPPROTO_UDP,
-	};
-	struct xd_port_rev rev = { .port = htons(PUBLISHED_PORT), .counter = 1 };
-	struct xd_port port = {
-		.address = rev_key.address,
-		.mask = inet_addr(GATEWAY_MASK),
-		.port = htons(PUBLISHED_PORT),
-		.flags = XD_PORT_CANONICAL,
-		.ifindex = veth.ifindex,
-		.counter = 1,
-		.mtu = MTU,
-		.name = "web",
-	};
-	struct bpf_program *program;
-
-	memcpy(uplink_row.mac, uplink.mac, ETH_ALEN);
-	memcpy(port.mac, container.mac, ETH_ALEN);
-	memcpy(port.gateway_mac, bridge.mac, ETH_ALEN);
-
-	xdock = xdock_bpf__open();
-	if (!xdock)
-		err(EXIT_FAILURE, "the programs of xdock");
-	bpf_object__for_each_program(program, xdock->obj)
-		bpf_program__set_autoload(program, program == xdock->progs.xd_uplink_tc ||
-							   program == xdock->progs.xd_uplink_xdp);
-	if (xdock_bpf__load(xdock))
-		err(EXIT_FAILURE, "the programs of xdock");
-
-	xdock->data_xd_host->xd_host.address = inet_addr(HOST_ADDRESS);
-	xdock->data_xd_subnet->xd_subnet[0].gateway = inet_addr(GATEWAY_ADDRESS);
-	xdock->data_xd_subnet->xd_subnet[0].mask = inet_addr(GATEWAY_MASK);
-	xdock->data_xd_uplink->xd_uplink[0] = uplink_row;
-	PUT(xdock->maps.xd_device, &veth.ifindex, &veth.ifindex);
-	PUT(xdock->maps.xd_port, &port_key, &port);
-	PUT(xdock->maps.xd_port_rev, &rev_key, &rev);
-}
-
-static void load_bench(void)
+static void load(void)
 {
 	__u32 key = 0;
 
@@ -224,22 +179,27 @@ static void load_bench(void)
 	if (!bench)
 		err(EXIT_FAILURE, "the programs of the benchmark");
 	bench->rodata->client_ifindex = client.ifindex;
-	bench->rodata->container_ifindex = veth.ifindex;
+	bench->rodata->veth_ifindex = veth.ifindex;
 	bench->rodata->container_address = inet_addr(CONTAINER_ADDRESS);
 	bench->rodata->port = htons(PUBLISHED_PORT);
 	if (bench_bpf__load(bench))
 		err(EXIT_FAILURE, "the programs of the benchmark");
 	make_template(bench->bss->frame_template, sizeof(bench->bss->frame_template));
-	PUT(bench->maps.bench_device, &key, &veth.ifindex);
+	enter(host_netns);
+	if (bpf_map__update_elem(bench->maps.bench_device, &key, sizeof(key), &veth.ifindex,
+				 sizeof(veth.ifindex), BPF_ANY))
+		err(EXIT_FAILURE, "map bench_device");
 }
 
-/* In the namespace of the calling thread. The caller closes what is returned. */
-static int attach(const struct bpf_program *program, __u32 ifindex, bool is_xdp)
+/* The caller closes what is returned. */
+static int attach(int netns, const struct bpf_program *program, __u32 ifindex, bool is_xdp)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, options, .flags = is_xdp ? XDP_FLAGS_DRV_MODE : 0);
-	int fd = bpf_link_create(bpf_program__fd(program), ifindex,
-				 is_xdp ? BPF_XDP : (enum bpf_attach_type)TCX_INGRESS, &options);
+	int fd;
 
+	enter(netns);
+	fd = bpf_link_create(bpf_program__fd(program), ifindex,
+			     is_xdp ? BPF_XDP : (enum bpf_attach_type)TCX_INGRESS, &options);
 	if (fd < 0)
 		err(EXIT_FAILURE, "attaching %s", bpf_program__name(program));
 	return fd;
@@ -253,77 +213,272 @@ static __u64 now_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
-/* Send that many frames; adds the time that it took, in nanoseconds. */
-static void generate(__u32 frames, __u64 *elapsed_ns, __u64 *busy_ns)
+/* Sends that many frames; returns the time that it took. */
+static __u64 generate(struct sender *sender, __u32 frames)
 {
+	struct bench_lane *lane = &bench->bss->lanes[sender->cpu % LANE_MAX];
 	__u64 start_ns = now_ns();
 	struct frame frame = {};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = &frame, .data_size_in = sizeof(frame),
 		    .repeat = frames, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
 
-	bench->bss->frames_left = frames;
-	bench->bss->started_ns = 0;
+	lane->frames_left = frames;
+	lane->started_ns = 0;
 	if (bpf_prog_test_run_opts(bpf_program__fd(bench->progs.bench_generate), &options))
 		err(EXIT_FAILURE, "sending frames");
-	*elapsed_ns += now_ns() - start_ns;
-	*busy_ns += bench->bss->stopped_ns - bench->bss->started_ns;
+	sender->sent += frames;
+	sender->busy_ns += lane->stopped_ns - lane->started_ns;
+	return now_ns() - start_ns;
 }
 
-static void measure(bool is_xdp, bool is_bare, __u32 flows, double seconds)
+static void pin(int cpu)
 {
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		err(EXIT_FAILURE, "CPU %d", cpu);
+}
+
+/* Calls last the same for fast and for slow ways, as each also waits. */
+static __u32 scale(__u32 frames, __u64 took_ns)
+{
+	double next = (double)frames * CALL_NS / (took_ns ?: 1);
+
+	return next < CALL_FRAMES / 8 ? CALL_FRAMES / 8 : next > FLOW_MAX ? FLOW_MAX : next;
+}
+
+/* Frames on the clock's beat: what is late is sent at once. */
+static void send_paced(struct sender *sender, __u64 start_ns)
+{
+	for (__u64 due_ns = start_ns; due_ns < start_ns + sender->seconds * 1e9;
+	     due_ns += PACE_NS) {
+		__u64 time_ns = now_ns();
+
+		if (time_ns < due_ns)
+			usleep((due_ns - time_ns) / 1000);
+		generate(sender, sender->rate * PACE_NS / 1e9);
+	}
+}
+
+static void *send_frames(void *argument)
+{
+	struct sender *sender = argument;
+	__u32 frames = CALL_FRAMES;
+	__u64 start_ns = now_ns();
+
+	pin(sender->cpu);
+	enter(client_netns);
+	if (!sender->rate) {
+		do
+			frames = scale(frames, generate(sender, frames));
+		while (now_ns() - start_ns < WARM_UP_NS);
+	}
+	/* The main thread reads the counters between these two. */
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	sender->sent = sender->busy_ns = 0;
+	start_ns = now_ns();
+	if (sender->rate) {
+		send_paced(sender, start_ns);
+	} else {
+		do
+			generate(sender, frames);
+		while (now_ns() - start_ns < sender->seconds * 1e9);
+	}
+	sender->elapsed_ns = now_ns() - start_ns;
+	return NULL;
+}
+
+/* What was received, on all CPUs. */
+static struct bench_lane received(void)
+{
+	struct bench_lane sum = {};
+
+	usleep(DRAIN_US);
+	for (int i = 0; i < LANE_MAX; i++) {
+		volatile struct bench_lane *lane = &bench->bss->lanes[i];
+
+		sum.delivered[0] += lane->delivered[0];
+		sum.delivered[1] += lane->delivered[1];
+		sum.reordered += lane->reordered;
+	}
+	return sum;
+}
+
+/* The CPUs that this process may use, last ones first: the first one has most interrupts. */
+static int find_cpus(int ret_cpus[THREAD_MAX])
+{
+	cpu_set_t set;
+	int n = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		err(EXIT_FAILURE, "sched_getaffinity");
+	for (int cpu = LANE_MAX - 1; cpu >= 0 && n < THREAD_MAX; cpu--) {
+		if (CPU_ISSET(cpu, &set))
+			ret_cpus[n++] = cpu;
+	}
+	return n;
+}
+
+static void measure(int threads, double seconds, double rate)
+{
+	struct sender senders[THREAD_MAX] = {};
+	struct bench_lane before, after;
+	__u64 sent = 0, elapsed_ns = 0, busy_ns = 0;
+	int cpus[THREAD_MAX];
+
+	if (threads < 1 || threads > find_cpus(cpus))
+		errx(EXIT_FAILURE, "%d threads: more than CPUs", threads);
+	pthread_barrier_init(&barrier, NULL, threads + 1);
+	for (int i = 0; i < threads; i++) {
+		senders[i] = (struct sender){ .cpu = cpus[i],
+					      .seconds = seconds,
+					      .rate = rate / threads };
+		bench->bss->lanes[cpus[i]].first_flow = i * (FLOW_MAX / THREAD_MAX);
+		if (pthread_create(&senders[i].thread, NULL, send_frames, &senders[i]))
+			errx(EXIT_FAILURE, "making a thread");
+	}
+	pthread_barrier_wait(&barrier);
+	before = received();
+	pthread_barrier_wait(&barrier);
+	for (int i = 0; i < threads; i++) {
+		pthread_join(senders[i].thread, NULL);
+		sent += senders[i].sent;
+		busy_ns += senders[i].busy_ns;
+		if (senders[i].elapsed_ns > elapsed_ns)
+			elapsed_ns = senders[i].elapsed_ns;
+	}
+	pthread_barrier_destroy(&barrier);
+	after = received();
+	printf("{\"sent\": %llu, \"untranslated\": %llu, \"translated\": %llu, "
+	       "\"reordered\": %llu, \"elapsed_ns\": %llu, \"busy_ns\": %llu}\n",
+	       sent, after.delivered[0] - before.delivered[0],
+	       after.delivered[1] - before.delivered[1], after.reordered - before.reordered,
+	       elapsed_ns, busy_ns);
+}
+
+static void send_command(const char *name, __u32 flows, int threads, double seconds, double rate)
+{
+	bool is_xdp = strstr(name, "xdp"), is_sink = !strncmp(name, "sink", 4);
 	const struct bpf_program *program =
-		is_xdp ? is_bare ? bench->progs.bench_bare_xdp : xdock->progs.xd_uplink_xdp :
-			 is_bare ? bench->progs.bench_bare_tc : xdock->progs.xd_uplink_tc;
-	volatile __u64 *delivered = &bench->bss->delivered[!is_bare];
-	__u64 before, elapsed_ns = 0, busy_ns = 0;
-	int link;
+		is_sink ? is_xdp ? bench->progs.bench_sink_xdp : bench->progs.bench_sink_tc :
+			  is_xdp ? bench->progs.bench_bare_xdp : bench->progs.bench_bare_tc;
+	int link = -1, sink;
 
+	if (!flows || flows > FLOW_MAX || flows & (flows - 1))
+		errx(EXIT_FAILURE, "%u flows", flows);
 	bench->bss->flow_mask = flows - 1;
-	enter(HOST);
-	link = attach(program, uplink.ifindex, is_xdp);
-	enter(CLIENT);
-	generate(WARM_UP, &elapsed_ns, &busy_ns);
-
-	before = *delivered;
-	elapsed_ns = busy_ns = 0;
-	do
-		generate(CHUNK, &elapsed_ns, &busy_ns);
-	while (elapsed_ns < seconds * 1e9);
-	printf("%llu %llu %llu\n", *delivered - before, elapsed_ns, busy_ns);
-	close(link);
+	if (strcmp(name, "none"))
+		link = attach(host_netns, program, uplink.ifindex, is_xdp);
+	sink = attach(container_netns, bench->progs.bench_sink_tc, container.ifindex, false);
+	measure(threads, seconds, rate);
+	close(sink);
+	if (link >= 0)
+		close(link);
 }
 
-int main(void)
+/* One run, in nanoseconds. */
+static __u32 run_once(int fd, bool is_xdp, __u32 ifindex, const __u8 *frame, __u32 length,
+		      __u32 *ret_verdict)
 {
-	char line[128], hook[8], name[8];
-	__u32 flows;
-	double seconds;
-	int sink;
+	struct __sk_buff skb = { .ifindex = ifindex, .ingress_ifindex = ifindex };
+	struct xdp_md xdp = { .data_end = length, .ingress_ifindex = ifindex };
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = length,
+		    .ctx_in = is_xdp ? (void *)&xdp : (void *)&skb,
+		    .ctx_size_in = is_xdp ? sizeof(xdp) : sizeof(skb), .repeat = 1);
 
+	if (bpf_prog_test_run_opts(fd, &options))
+		err(EXIT_FAILURE, "running a program");
+	*ret_verdict = options.retval;
+	return options.duration;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return *(const __u32 *)a < *(const __u32 *)b ? -1 : 1;
+}
+
+static __u32 median(__u32 *values, int n)
+{
+	qsort(values, n, sizeof(*values), compare);
+	return values[n / 2];
+}
+
+static void run_command(__u32 id, bool is_xdp, __u32 ifindex, const char *hex)
+{
+	const struct bpf_program *empty = is_xdp ? bench->progs.bench_empty_xdp :
+						   bench->progs.bench_empty_tc;
+	static __u32 took[REPEAT], nothing[REPEAT];
+	__u32 verdict, ignored, length = 0;
+	int fd = bpf_prog_get_fd_by_id(id);
+	__u8 frame[256];
+	unsigned int byte;
+
+	if (fd < 0)
+		err(EXIT_FAILURE, "program %u", id);
+	while (length < sizeof(frame) && sscanf(hex + 2 * length, "%2x", &byte) == 1)
+		frame[length++] = byte;
+	enter(host_netns);
+	for (int i = 0; i < REPEAT; i++) {
+		took[i] = run_once(fd, is_xdp, ifindex, frame, length, &verdict);
+		nothing[i] = run_once(bpf_program__fd(empty), is_xdp, ifindex, frame, length,
+				      &ignored);
+	}
+	printf("{\"ns\": %u, \"empty_ns\": %u, \"verdict\": %d}\n", median(took, REPEAT),
+	       median(nothing, REPEAT), (int)verdict);
+	close(fd);
+}
+
+static void image_command(__u32 id, const char *path)
+{
+	static __u8 code[1 << 20];
+	struct bpf_prog_info info = { .jited_prog_insns = (uintptr_t)code,
+				      .jited_prog_len = sizeof(code) };
+	__u32 length = sizeof(info);
+	int fd = bpf_prog_get_fd_by_id(id);
+	FILE *file = fopen(path, "w");
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length))
+		err(EXIT_FAILURE, "program %u", id);
+	if (!file || fwrite(code, 1, info.jited_prog_len, file) != info.jited_prog_len ||
+	    fclose(file))
+		err(EXIT_FAILURE, "%s", path);
+	printf("{\"bytes\": %u}\n", info.jited_prog_len);
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	char line[1024], word[16], frame[768];
+	double seconds, rate;
+	__u32 number, ifindex;
+	int threads;
+
+	if (argc != 5)
+		errx(EXIT_FAILURE, "usage: bench-load CLIENT HOST CONTAINER VETH");
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	make_namespaces();
-	/* An empty line says that the interfaces are there. */
-	if (!fgets(line, sizeof(line), stdin))
-		return EXIT_FAILURE;
-	client = find_interface(CLIENT, "eth0");
-	uplink = find_interface(HOST, "eth0");
-	bridge = find_interface(HOST, "docker0");
-	veth = find_interface(HOST, "veth0");
-	container = find_interface(CONTAINER, "eth0");
-	enter(HOST);
-	load_xdock();
-	load_bench();
-	enter(CONTAINER);
-	sink = attach(bench->progs.bench_sink, container.ifindex, false);
+	client_netns = open_netns(argv[1]);
+	host_netns = open_netns(argv[2]);
+	container_netns = open_netns(argv[3]);
+	client = find_interface(client_netns, "eth0");
+	uplink = find_interface(host_netns, "eth0");
+	veth = find_interface(host_netns, argv[4]);
+	container = find_interface(container_netns, "eth0");
+	load();
 
 	while (fgets(line, sizeof(line), stdin)) {
-		if (sscanf(line, "%7s %7s %u %lf", hook, name, &flows, &seconds) != 4 || !flows ||
-		    flows > FLOW_MAX || flows & (flows - 1))
+		if (sscanf(line, "send %15s %u %d %lf %lf", word, &number, &threads, &seconds,
+			   &rate) == 5)
+			send_command(word, number, threads, seconds, rate);
+		else if (sscanf(line, "run %u %15s %u %767s", &number, word, &ifindex, frame) == 4)
+			run_command(number, !strcmp(word, "xdp"), ifindex, frame);
+		else if (sscanf(line, "image %u %767s", &number, frame) == 2)
+			image_command(number, frame);
+		else
 			errx(EXIT_FAILURE, "not understood: %s", line);
-		measure(!strcmp(hook, "xdp"), !strcmp(name, "bare"), flows, seconds);
 	}
-	close(sink);
 	bench_bpf__destroy(bench);
-	xdock_bpf__destroy(xdock);
 	return 0;
 }
