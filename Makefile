@@ -63,7 +63,7 @@ check: setup ## read the sources with the linters
 	$(Q)tools/check
 
 bench: setup ## measure xdock beside Docker, nftables and others; QUICK=1: two minutes
-	$(Q)tools/setup bench
+	$(Q)O=$(O) tools/setup bench
 	$(Q)$(MAKE) --no-print-directory bench-programs
 	$(Q)O=$(O) tools/bench $(if $(QUICK),--quick)
 

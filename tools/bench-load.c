@@ -362,9 +362,10 @@ static void measure(int threads, double seconds, double rate)
 static void send_command(const char *name, __u32 flows, int threads, double seconds, double rate)
 {
 	bool is_xdp = strstr(name, "xdp"), is_sink = !strncmp(name, "sink", 4);
-	const struct bpf_program *program =
-		is_sink ? is_xdp ? bench->progs.bench_sink_xdp : bench->progs.bench_sink_tc :
-			  is_xdp ? bench->progs.bench_bare_xdp : bench->progs.bench_bare_tc;
+	const struct bpf_program *program = is_sink  ? is_xdp ? bench->progs.bench_sink_xdp
+							      : bench->progs.bench_sink_tc
+					    : is_xdp ? bench->progs.bench_bare_xdp
+						     : bench->progs.bench_bare_tc;
 	int link = -1, sink;
 
 	if (!flows || flows > FLOW_MAX || flows & (flows - 1))
@@ -408,8 +409,8 @@ static __u32 median(__u32 *values, int n)
 
 static void run_command(__u32 id, bool is_xdp, __u32 ifindex, const char *hex)
 {
-	const struct bpf_program *empty = is_xdp ? bench->progs.bench_empty_xdp :
-						   bench->progs.bench_empty_tc;
+	const struct bpf_program *empty = is_xdp ? bench->progs.bench_empty_xdp
+						 : bench->progs.bench_empty_tc;
 	static __u32 took[REPEAT], nothing[REPEAT];
 	__u32 verdict, ignored, length = 0;
 	int fd = bpf_prog_get_fd_by_id(id);
@@ -423,8 +424,8 @@ static void run_command(__u32 id, bool is_xdp, __u32 ifindex, const char *hex)
 	enter(host_netns);
 	for (int i = 0; i < REPEAT; i++) {
 		took[i] = run_once(fd, is_xdp, ifindex, frame, length, &verdict);
-		nothing[i] = run_once(bpf_program__fd(empty), is_xdp, ifindex, frame, length,
-				      &ignored);
+		nothing[i] =
+			run_once(bpf_program__fd(empty), is_xdp, ifindex, frame, length, &ignored);
 	}
 	printf("{\"ns\": %u, \"empty_ns\": %u, \"verdict\": %d}\n", median(took, REPEAT),
 	       median(nothing, REPEAT), (int)verdict);

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 from typing import NamedTuple
 
-from bench_case import CASES, TITLES
+from bench_case import CASES, PUBLISH_LIMIT, TARGETS, TITLES
 
 PARTS = {1: "Small packets", 2: "Bulk TCP", 3: "Round trip", 4: "Connections", 5: "Other ways",
          6: "Publishing", 7: "Who pays", 8: "A flood beside", 9: "What a packet costs a program"}
@@ -47,7 +47,7 @@ class Ratio(NamedTuple):
 
 def ratio_of(values, others):
     """values and others: of the same rounds; None where there is no pair of them."""
-    pairs = [value / other for value, other in zip(values, others) if other]
+    pairs = [value / other for value, other in zip(values, others) if value is not None and other]
     if not pairs:
         return None
     return Ratio(statistics.median(pairs), min(pairs), max(pairs))
@@ -63,12 +63,16 @@ def is_worse(now, before, is_more):
 
 
 def values_of(row, key="value"):
-    return [sample[key] for sample in row.get("samples", [])]
+    """One for each round; None where it failed."""
+    return [sample and sample[key] for sample in row.get("samples", [])]
+
+
+def known_of(row, key="value"):
+    return [value for value in values_of(row, key) if value is not None]
 
 
 def median_of(row, key="value"):
-    values = [value for value in values_of(row, key) if value is not None]
-    return statistics.median(values) if values else None
+    return statistics.median(known_of(row, key)) if known_of(row, key) else None
 
 
 def ratios(result):
@@ -116,7 +120,7 @@ def table(head, rows):
 
 
 def describe_loss(row, result, key):
-    values = [value for value in values_of(row, key) if value is not None]
+    values = known_of(row, key)
     if not values:
         return ""
     return f"{statistics.median(values):.2%}" if result["number"] == 1 else str(sum(values))
@@ -125,7 +129,8 @@ def describe_loss(row, result, key):
 def case_table(result):
     found = ratios(result)
     subject = next(iter(result["rivals"]))
-    samples = [row["samples"][0] for row in result["rivals"].values() if row.get("samples")]
+    samples = [sample for row in result["rivals"].values() for sample in row.get("samples", [])
+               if sample]
     more = list(dict.fromkeys(name for sample in samples for name in sample["more"]))
     cpu_unit = next((unit for row in result["rivals"].values() for value, unit in
                      [cpu_of(row, result["unit"])] if unit), "")
@@ -138,13 +143,16 @@ def case_table(result):
             rows.append([TITLES[rival], f"{why}: {row[why]}", *[""] * (len(head) + len(more) - 2)])
             continue
         ratio = found.get(rival)
-        cells = [TITLES[rival], number(median_of(row)), ratio or "",
-                 ratio.says(result["more"]) if ratio else ""]
+        words = [ratio.says(result["more"])] if ratio else []
+        if row.get("why"):
+            words.append(f"{row['samples'].count(None)} rounds failed: {row['why']}")
+        cells = [TITLES[rival], number(median_of(row)), ratio or "", "; ".join(words)]
         if cpu_unit:
             cells += [describe_loss(row, result, "lost"), describe_loss(row, result, "reordered"),
                       number(cpu_of(row, result["unit"])[0])]
         for name in more:
-            values = [sample["more"][name] for sample in row["samples"] if name in sample["more"]]
+            values = [sample["more"][name] for sample in row["samples"]
+                      if sample and name in sample["more"]]
             cells.append(number(statistics.median(values)) if values else "")
         rows.append(cells)
     return table(head + more, rows)
@@ -162,15 +170,25 @@ def programs_table(rows):
 
 
 def targets_table(results):
-    rows = []
-    for name, case in CASES.items():
-        for rival, target in case.targets.items():
-            ratio = ratios(results["cases"][name]).get(rival) if name in results["cases"] else None
+    cases, rows = results["cases"], []
+    for name, targets in TARGETS.items():
+        case = CASES[name]
+        for rival, target in targets.items():
+            ratio = ratios(cases[name]).get(rival) if name in cases else None
             verdict = "not measured"
             if ratio:
                 verdict = "met" if is_met(ratio, target, case.is_more) else "missed"
             rows.append([case.title, TITLES[rival], f"{'>=' if case.is_more else '<='} {target}",
                          ratio or "", verdict])
+    one, many = (ratios(cases[name]).get("veth") if name in cases else None
+                 for name in ("connect-1", "connect-10000"))
+    if one and many:
+        rows.append(["connect, request, close; 10000 mappings as with 1", TITLES["veth"], f"{one}",
+                     many, "missed" if is_worse(many, one, True) else "met"])
+    took = median_of(cases.get("publish-10000", {}).get("rivals", {}).get("xdock", {}))
+    if took:
+        rows.append(["publish 10000 ports", "", f"< {PUBLISH_LIMIT} s", f"{took:.3f} s",
+                     "met" if took < PUBLISH_LIMIT else "missed"])
     return table(["case", "to", "target", "measured", ""], rows)
 
 
@@ -280,12 +298,19 @@ COLOURS = {"xdock": "#d1495b", "docker": "#2e86ab", "nft": "#66a182", "host": "#
 
 
 def plot(text, path, width=800, height=450):
-    """False: there is no gnuplot, or nothing to plot."""
+    """False: there is no gnuplot, nothing to plot, or it failed."""
     if not text or not shutil.which("gnuplot"):
         return False
     script = STYLE.format(width=width, height=height, path=path) + text
-    subprocess.run(["gnuplot"], input=script, text=True, check=True, capture_output=True)
-    return True
+    done = subprocess.run(["gnuplot"], input=script, text=True, capture_output=True)
+    if done.returncode:
+        print(f"gnuplot: {os.path.basename(path)}: {done.stderr.strip()}")
+    return done.returncode == 0
+
+
+def quoted(text):
+    """As gnuplot reads it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def lines_plot(results, cases, xs, rivals, title, xlabel, ylabel):
@@ -296,18 +321,17 @@ def lines_plot(results, cases, xs, rivals, title, xlabel, ylabel):
         for name, x in zip(cases, xs):
             row = results["cases"].get(name, {}).get("rivals", {}).get(rival, {})
             if row.get("samples"):
-                values = values_of(row)
+                values = known_of(row)
                 points.append(f"{x} {statistics.median(values)} {min(values)} {max(values)}")
         if points:
-            blocks.append(f"${len(blocks)}d << EOD\n" + "\n".join(points) + "\nEOD")
-            name, colour = f"$d{len(blocks) - 1}", COLOURS[rival]
+            name, colour = f"$d{len(blocks)}", COLOURS[rival]
+            blocks.append("\n".join([f"{name} << EOD", *points, "EOD"]))
             curves.append(f"{name} using 1:2:3:4 with yerrorlines lw 2.5 pt 7 ps 0.7 "
-                          f"lc rgb '{colour}' title '{TITLES[rival]}'")
+                          f"lc rgb '{colour}' title {quoted(TITLES[rival])}")
     if not curves:
         return ""
-    blocks = [block.replace(f"${i}d", f"$d{i}", 1) for i, block in enumerate(blocks)]
-    return "\n".join([*blocks, f"set title '{title}'", f"set xlabel '{xlabel}'",
-                      f"set ylabel '{ylabel}'", "set logscale x", "set yrange [0:*]",
+    return "\n".join([*blocks, f"set title {quoted(title)}", f"set xlabel {quoted(xlabel)}",
+                      f"set ylabel {quoted(ylabel)}", "set logscale x", "set yrange [0:*]",
                       "set format x '%.0s %c'", "set key outside right top",
                       f"set xrange [{min(xs) * 0.7}:{max(xs) * 1.5}]",
                       "plot " + ", ".join(curves)])
@@ -328,7 +352,7 @@ def bars_plot(results):
     rows.reverse()
     data = "\n".join(f"{i} {ratio.median} {ratio.low} {ratio.high}"
                      for i, (_, ratio) in enumerate(rows))
-    labels = ", ".join(f"'{title}' {i}" for i, (title, _) in enumerate(rows))
+    labels = ", ".join(f"{quoted(title)} {i}" for i, (title, _) in enumerate(rows))
     return "\n".join([
         f"$d << EOD\n{data}\nEOD", "set title 'xdock, as a multiple of Docker (1: the same)'",
         "set logscale x 2", "unset grid", "set grid xtics lc rgb '#e0e0e0'",

@@ -30,7 +30,8 @@ def test_ratio_is_the_median_of_pairs_not_a_ratio_of_medians():
 
 def test_round_without_a_pair_does_not_count():
     expect(report.ratio_of([10, 30], [5]), (2, 2, 2))
-    expect(report.ratio_of([10], [0]), None)
+    expect(report.ratio_of([10, None, 40], [None, 5, 10]), (4, 4, 4))
+    expect(report.ratio_of([10], [None]), None)
 
 
 def test_range_with_one_in_it_is_no_difference():
@@ -64,8 +65,10 @@ def test_failed_and_left_out_are_shown():
     broken = result([20], [10])
     broken["rivals"]["docker"] = {"failed": "no answer came"}
     broken["rivals"]["nft"] = {"left out": "no nft here"}
+    broken["rivals"]["host"] = {**result([None], [])["rivals"]["xdock"], "why": "too late"}
+    broken["rivals"]["host"]["samples"].append(None)
     text = report.case_table(broken)
-    for words in ("failed: no answer came", "left out: no nft here"):
+    for words in ("failed: no answer came", "left out: no nft here", "1 rounds failed: too late"):
         if words not in text:
             raise AssertionError(f"{words!r} is not in the table")
 
