@@ -159,7 +159,7 @@ def connections(path, mappings=0):
     return measure
 
 
-def flood(rate):
+def flood(frames_per_second):
     """Connections beside frames of ever new flows to another published port, from another CPU."""
     def measure(world, rival, seconds):
         place, server, address, port = route(world, rival, "outside")
@@ -167,7 +167,7 @@ def flood(rate):
         program, flows = PROGRAMS.get(rival, "none"), FLOWS_MAX
         # At first as many as can be sent, for a table that fills up to be full.
         world.frames(program, flows, 1, seconds)
-        world.start_frames(program, flows, 1, seconds + 0.5, rate)
+        world.start_frames(program, flows, 1, seconds + 0.5, frames_per_second)
         time.sleep(0.2)
         with Cpu() as cpu:
             answer = world.client(place, "connect", address, port, 1, seconds)

@@ -40,6 +40,8 @@ class Ratio(NamedTuple):
 
     def says(self, is_more):
         """In words; is_more: a larger value is better."""
+        if self.low == self.high:
+            return "one pair only"
         if self.low <= 1 <= self.high:
             return "no difference seen"
         return "better" if (self.median > 1) == is_more else "worse"
@@ -53,8 +55,10 @@ def ratio_of(values, others):
     return Ratio(statistics.median(pairs), min(pairs), max(pairs))
 
 
-def is_met(ratio, target, is_more):
-    return ratio.median >= target if is_more else ratio.median <= target
+def verdict(ratio, target, is_more):
+    if ratio.median >= target if is_more else ratio.median <= target:
+        return "met"
+    return "within the spread" if ratio.low <= target <= ratio.high else "missed"
 
 
 def is_worse(now, before, is_more):
@@ -175,11 +179,9 @@ def targets_table(results):
         case = CASES[name]
         for rival, target in targets.items():
             ratio = ratios(cases[name]).get(rival) if name in cases else None
-            verdict = "not measured"
-            if ratio:
-                verdict = "met" if is_met(ratio, target, case.is_more) else "missed"
             rows.append([case.title, TITLES[rival], f"{'>=' if case.is_more else '<='} {target}",
-                         ratio or "", verdict])
+                         ratio or "", verdict(ratio, target, case.is_more) if ratio else
+                         "not measured"])
     one, many = (ratios(cases[name]).get("veth") if name in cases else None
                  for name in ("connect-1", "connect-10000"))
     if one and many:

@@ -36,6 +36,7 @@ def test_round_without_a_pair_does_not_count():
 
 def test_range_with_one_in_it_is_no_difference():
     expect(report.Ratio(1.3, 0.9, 1.5).says(True), "no difference seen")
+    expect(report.Ratio(1.3, 1.3, 1.3).says(True), "one pair only")
     expect(report.Ratio(1.3, 1.1, 1.5).says(True), "better")
     expect(report.Ratio(1.3, 1.1, 1.5).says(False), "worse")
     expect(report.Ratio(0.8, 0.7, 0.9).says(False), "better")
@@ -43,8 +44,9 @@ def test_range_with_one_in_it_is_no_difference():
 
 def test_target_of_time_is_met_from_below():
     ratio = report.Ratio(1.04, 1, 1.1)
-    expect(report.is_met(ratio, 1.05, False), True)
-    expect(report.is_met(ratio, 1.05, True), False)
+    expect(report.verdict(ratio, 1.05, False), "met")
+    expect(report.verdict(ratio, 1.05, True), "within the spread")
+    expect(report.verdict(ratio, 1.2, True), "missed")
 
 
 def test_worse_only_by_more_than_both_spreads():

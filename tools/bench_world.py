@@ -39,7 +39,7 @@ FRAME_PORT = 9
 MAPPED_PORT = 20000  # the first of many published ports
 SERVICE = 7000  # of the client and of the host, not published
 PATIENCE = 30  # seconds for something to come up
-COMMAND_LIMIT = 120  # seconds for a client or a command
+COMMAND_LIMIT = 240  # seconds for a client or a command
 
 # The processors of clients and of servers; what the softirq does follows from that.
 CPUS = sorted(os.sched_getaffinity(0))
