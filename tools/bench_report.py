@@ -307,7 +307,13 @@ def plot(text, path, width=800, height=450):
     done = subprocess.run(["gnuplot"], input=script, text=True, capture_output=True)
     if done.returncode:
         print(f"gnuplot: {os.path.basename(path)}: {done.stderr.strip()}")
-    return done.returncode == 0
+        return False
+    # It may be kept in the tree, where no line ends with a space.
+    with open(path) as file:
+        lines = [line.rstrip() for line in file]
+    with open(path, "w") as file:
+        file.write("\n".join([*lines, ""]))
+    return True
 
 
 def quoted(text):
