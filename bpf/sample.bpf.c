@@ -41,7 +41,7 @@ int xd_sample_tc(struct __sk_buff *skb)
 	struct xd_packet packet;
 
 	if (skb->pkt_type == PACKET_HOST &&
-	    xd_packet_parse_tc(skb, XD_PATH_DIRECT, &packet) == XD_LAYER_TRANSPORT &&
+	    xd_packet_parse_tc(skb, XD_PATH_DIRECT, &packet) >= XD_LAYER_FIRST &&
 	    xd_publish_find(&packet, packet.ifindex, &published))
 		sample(&packet, published.port);
 	return TC_ACT_UNSPEC;

@@ -158,11 +158,16 @@ static __always_inline bool host_has_socket(const struct search_port *search)
 	return true;
 }
 
-/* Ports that the host neither hands out for its own connections nor needs root for. */
-static __always_inline bool is_in_pool(__u32 port_host)
+/* Ports that the host neither hands out for its own connections nor needs root for. Where it hands out
+ * all of them, flows share them with it, and its sockets are looked for in any case. */
+static __always_inline bool xd_snat_has_port(__u32 port_host)
 {
+	bool is_shared = xd_host.port_low_host <= XD_SNAT_PORT_MIN &&
+			 xd_host.port_high_host == 65535;
+
 	return port_host >= XD_SNAT_PORT_MIN &&
-	       (port_host < xd_host.port_low_host || port_host > xd_host.port_high_host);
+	       (is_shared || port_host < xd_host.port_low_host ||
+		port_host > xd_host.port_high_host);
 }
 
 /* The port to try; 0: none, go on. */
@@ -176,9 +181,11 @@ static __always_inline __be16 candidate(const struct search_port *search, __u32 
 	__u32 at;
 
 	if (!i)
-		return is_in_pool(bpf_ntohs(search->preferred)) ? search->preferred : 0;
-	if (!size)
-		return 0;
+		return xd_snat_has_port(bpf_ntohs(search->preferred)) ? search->preferred : 0;
+	if (!size) {
+		high = XD_SNAT_PORT_MIN - 1;
+		size = 65535 - high;
+	}
 	at = (i < XD_SNAT_TRIES_OWN ? search->start + i : bpf_get_prandom_u32()) % size;
 	return bpf_htons(at < below ? XD_SNAT_PORT_MIN + at : high + 1 + at - below);
 }

@@ -36,7 +36,7 @@ static __always_inline bool xd_source_is_taken(struct bpf_sock_addr *ctx,
 	if (!socket)
 		return false;
 	port = socket->src_port;
-	if (!port || (port >= xd_host.port_low_host && port <= xd_host.port_high_host))
+	if (!xd_snat_has_port(port))
 		return false;
 	key.port = bpf_htons(port);
 	key.address = source_of(socket, to->address);
