@@ -297,14 +297,15 @@ def test_every_error_of_a_container_about_what_it_received_is_translated(lab):
 
 
 def test_an_error_about_nobodys_flow_reaches_no_container(lab):
-    """Row 29."""
+    """Row 29: of another protocol, of another address than the error is for, of no port."""
+    lab.ip("-n host addr add 198.51.100.9/24 dev wan")
     up(lab, "-p", "8080:80/udp")
     inside = lab.capture("web", "eth0")
-    for inner in (UDP(sport=5000, dport=7999), UDP(sport=80, dport=7999),
-                  TCP(sport=8080, dport=7999), ICMP(type=8, id=7)):
-        for source in HOST, WEB:
-            error = ICMP(type=3, code=3) / IP(src=source, dst=CLIENT) / inner / Raw(b"12345678")
-            lab.send("client", "eth0", from_client(lab) / IP(src=CLIENT, dst=HOST) / error)
+    for source, inner in ((HOST, UDP(sport=5000, dport=7999)), (HOST, TCP(sport=8080, dport=7999)),
+                          (HOST, ICMP(type=8, id=7)), (WEB, UDP(sport=80, dport=7999)),
+                          ("198.51.100.9", UDP(sport=8080, dport=7999))):
+        error = ICMP(type=3, code=3) / IP(src=source, dst=CLIENT) / inner / Raw(b"12345678")
+        lab.send("client", "eth0", from_client(lab) / IP(src=CLIENT, dst=HOST) / error)
     expect(find_ip(inside, 0.3, src=CLIENT), None, "packet at the container")
     # It is no stray that makes a flow.
     expect(lab.xdock("flow", "list", json=True)["flows"], [])

@@ -103,6 +103,8 @@ def test_icc_can_be_switched_off_and_on_under_a_flow(lab):
     expect_talk(near, far)
     lab.xdock("up", "--icc", "off")
     drop_count(lab, "icc", lambda: near.sendall(b"later"))
+    # As long as TCP waits before it tries again, which doubles each time.
+    far.settimeout(60)
     lab.xdock("up", "--icc", "on")
     expect(far.recv(100), b"later")
     expect_talk(near, far)
