@@ -52,6 +52,8 @@ static __always_inline struct xd_verdict to_sibling(struct xd_packet *packet, en
 	/* A bridge does not send a frame back to where it came from. */
 	if (!address || address->ifindex == packet->ifindex)
 		return xd_pass();
+	if (layer == XD_LAYER_TRANSPORT && packet->protocol == IPPROTO_TCP && is_opening(packet))
+		xd_hairpin_end(packet);
 	xd_count_packet(packet, endpoint->counter, XD_COUNT_OUT);
 	return (struct xd_verdict){ .action = XD_TO_CONTAINER, .ifindex = address->ifindex };
 }
@@ -174,8 +176,8 @@ static __always_inline struct xd_verdict leave(const struct xd_packet *packet,
 	return to_host(packet, layer, endpoint, mirrored, ret_translation);
 }
 
-/* What the container has no right to send, or nothing here can read: the bridge's, as far as the
- * network allows. */
+/* What is not from the container's own address, or no IPv4 that is understood: the bridge's, as far
+ * as the network allows. Somebody else's address gains nothing that the bridge would not give it. */
 static __always_inline struct xd_verdict to_bridge(const struct xd_packet *packet,
 						   enum xd_layer layer,
 						   const struct xd_endpoint *endpoint)

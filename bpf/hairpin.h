@@ -54,6 +54,21 @@ static __always_inline struct xd_verdict xd_hairpin_client(const struct xd_packe
 	return xd_translate();
 }
 
+/* A sibling opens a connection to the server itself: what it dialled from that port before, by a
+ * published one, is over. */
+static __always_inline void xd_hairpin_end(const struct xd_packet *packet)
+{
+	struct xd_exception_key key = {
+		.container_address = packet->destination,
+		.client_address = packet->source,
+		.container_port = packet->destination_port,
+		.client_port = packet->source_port,
+		.protocol = packet->protocol,
+	};
+
+	bpf_map_delete_elem(&xd_exception, &key);
+}
+
 /* The reply of a server to a sibling that dialled a published port; XD_PASS if it did not. packet is
  * that reply, or the mirror of an error; address: where the sibling is. */
 static __always_inline struct xd_verdict xd_hairpin_sibling(const struct xd_packet *packet,

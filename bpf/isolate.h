@@ -94,8 +94,8 @@ static __always_inline struct xd_verdict xd_isolate_out(const struct xd_packet *
 	return to_server(packet, endpoint, &server, ret_translation);
 }
 
-/* What is not from the container's own address and MAC, or no IPv4 that is understood: somebody
- * else's gains nothing here that the bridge would not give it. is_sibling: to its own subnet. */
+/* Must the frame not get to other containers of the bridge? is_sibling: it is for one of them, by
+ * its address; otherwise the MAC address tells. */
 static __always_inline bool xd_isolate_siblings(const struct xd_packet *packet,
 						const struct xd_endpoint *endpoint, bool is_sibling)
 {

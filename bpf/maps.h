@@ -23,6 +23,9 @@
 #include "include/undo.h"
 #include "include/uplink.h"
 
+/* From errno.h */
+#define EEXIST 17
+
 /* Bridges by ifindex. Written and read by the loader; its subnets are repeated in xd_subnet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -168,7 +171,7 @@ struct {
 } xd_undo SEC(".maps");
 
 /* Published ports, which the host's own sockets must not use. Written by the loader, read by
- * socket: 24 KB. */
+ * all: 24 KB. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

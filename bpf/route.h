@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Where the kernel's routing sends a packet of a container: asked for every packet, so that a changed
- * route, address or rule counts at once, and before a byte is changed. */
+/* Where the kernel's routing sends a packet of a container: asked for every packet, so that a
+ * changed route, address or rule counts at once, and before a byte is changed. */
 #ifndef XD_BPF_ROUTE_H
 #define XD_BPF_ROUTE_H
 
@@ -63,9 +63,8 @@ static __always_inline enum xd_routed xd_route_find(const struct xd_packet *pack
 		/* A path MTU that the host has learned counts here, but not where the kernel
 		 * forwards (ip_forward_use_pmtu): ask again for the device's alone. */
 		result = ask(packet, bridge, flags, 0, fib);
-		if ((result == BPF_FIB_LKUP_RET_SUCCESS ||
-		     result == BPF_FIB_LKUP_RET_NO_NEIGH) &&
-		    packet->mtu_length > fib->mtu_result)
+		/* Without a neighbour, the helper does not say: the next packet knows. */
+		if (result == BPF_FIB_LKUP_RET_SUCCESS && packet->mtu_length > fib->mtu_result)
 			result = BPF_FIB_LKUP_RET_FRAG_NEEDED;
 	}
 	ret_route->verdict = (struct xd_verdict){ .ifindex = fib->ifindex };

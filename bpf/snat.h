@@ -23,11 +23,6 @@
 #include "bpf/packet.h"
 #include "bpf/reserved.h"
 
-/* From errno.h */
-#ifndef EEXIST
-#define EEXIST 17
-#endif
-
 /* How many ports are tried for a flow, and how many of them the flow alone decides, the same each
  * time: there a flow that lost its first half finds the second. The others are drawn, so that a
  * retransmission looks elsewhere: runs of neighbours fill up long before the pool is full. */
@@ -107,9 +102,10 @@ static __always_inline struct xd_snat_key forward_key(const struct xd_snat_rev_k
 	};
 }
 
-/* Nobody can use the flow of the reverse row any more, by either half. */
+/* Nobody can use the flow of the reverse row any more, by either half. forgiven: flags that do not
+ * count. */
 static __always_inline bool snat_is_over(const struct xd_snat_rev_key *key,
-					 const struct xd_snat_rev *row, __u64 now)
+					 const struct xd_snat_rev *row, __u64 now, __u16 forgiven)
 {
 	struct xd_snat_key other = forward_key(key, row);
 	struct xd_snat *forward;
@@ -117,11 +113,12 @@ static __always_inline bool snat_is_over(const struct xd_snat_rev_key *key,
 
 	if (!bpf_map_lookup_elem(&xd_device, &ifindex))
 		return true;
-	if (!is_past(now, row->seen_ns, xd_snat_timeout_ns(key->protocol, row->flags)))
+	if (!is_past(now, row->seen_ns, xd_snat_timeout_ns(key->protocol, row->flags & ~forgiven)))
 		return false;
 	forward = bpf_map_lookup_elem(&xd_snat, &other);
 	return !forward || forward->address != key->address || forward->port != key->port ||
-	       is_past(now, forward->seen_ns, xd_snat_timeout_ns(key->protocol, forward->flags));
+	       is_past(now, forward->seen_ns, xd_snat_timeout_ns(key->protocol,
+							   forward->flags & ~forgiven));
 }
 
 static __always_inline bool is_same_flow(const struct xd_snat_rev *row,
@@ -241,7 +238,7 @@ static long try_port(__u32 i, void *context)
 			return 0;
 		/* Read first: who takes the row meanwhile changes the word. */
 		theirs.word = *(volatile __u64 *)row;
-		if (!snat_is_over(&search->key, row, search->row.seen_ns) ||
+		if (!snat_is_over(&search->key, row, search->row.seen_ns, 0) ||
 		    (has_socket_check && host_has_socket(search)))
 			return 0;
 		mine.container_address = search->row.container_address;
@@ -253,7 +250,6 @@ static long try_port(__u32 i, void *context)
 			    theirs.word)
 			return 0;
 	}
-	row->seen_ns = search->row.seen_ns;
 	row->ifindex = search->row.ifindex;
 	row->counter = search->row.counter;
 	row->dialled_address = search->row.dialled_address;
@@ -262,6 +258,8 @@ static long try_port(__u32 i, void *context)
 	__builtin_memcpy(row->mac, search->row.mac, sizeof(row->mac));
 	__builtin_memcpy(row->gateway_mac, search->row.gateway_mac, sizeof(row->gateway_mac));
 	row->mtu = search->row.mtu;
+	/* Last: until then, the row is over to a late packet of the earlier flow. */
+	*(volatile __u64 *)&row->seen_ns = search->row.seen_ns;
 	search->result = XD_SNAT_OPENED;
 	return 1;
 }
@@ -409,7 +407,8 @@ __noinline int xd_snat_renew_in(struct xd_snat_rev *row, const struct xd_snat_re
 	if (!row || !key)
 		return false;
 	other = forward_key(key, row);
-	if (snat_is_over(key, row, now))
+	/* A reset may be forged: it makes room for others, and cuts nobody off. */
+	if (snat_is_over(key, row, now, XD_SNAT_RST))
 		return false;
 	row->flags = next_flags(row->flags, tcp_flags, XD_SNAT_FIN_IN, XD_SNAT_REPLIED);
 	row->seen_ns = now;

@@ -41,7 +41,7 @@ static __always_inline bool xd_source_is_taken(struct bpf_sock_addr *ctx,
 	key.port = bpf_htons(port);
 	key.address = source_of(socket, to->address);
 	row = bpf_map_lookup_elem(&xd_snat_rev, &key);
-	return row && !snat_is_over(&key, row, bpf_ktime_get_coarse_ns());
+	return row && !snat_is_over(&key, row, bpf_ktime_get_coarse_ns(), 0);
 }
 
 #endif

@@ -260,7 +260,9 @@ static const struct xd_endpoint_row *find_owner(const struct xd_state *state,
 	case XD_FLOW_SAMPLE:
 		return endpoint;
 	case XD_FLOW_EXCEPTION:
-		return flow->owner == (endpoint->ifindex & 0xffff) ? endpoint : NULL;
+		/* Of who addressed the container itself, no row says whose it is. */
+		return !flow->owner || flow->owner == (endpoint->ifindex & 0xffff) ? endpoint :
+										     NULL;
 	default:
 		return flow->owner == endpoint->ifindex ? endpoint : NULL;
 	}
@@ -359,6 +361,11 @@ int xd_flow_sample(const struct xd_instance *instance, unsigned int seconds)
 			continue;
 		r = xd_attach_first(program, uplinks[i].ifindex, uplinks[i].name, &links[attached]);
 		attached += !r;
+		/* Gone since the last `up`: nothing comes by it. */
+		if (r == -ENODEV) {
+			xd_error_clear();
+			r = 0;
+		}
 	}
 	if (!r && attached)
 		wait_seconds(seconds);
