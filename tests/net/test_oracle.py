@@ -41,7 +41,7 @@ def connection_cases():
 
     for where in "client", "client2", "host", "db", "far", "web":
         is_bound = where != "host"
-        add(where, HOST, 8080, 8081, 8082, HOST_SERVICE, is_bound=is_bound)
+        add(where, HOST, 8080, 8081, 8082, 8083, HOST_SERVICE, is_bound=is_bound)
         add(where, SECOND, 8080, 8081, is_bound=is_bound)
         add(where, HOST2, 8080, is_bound=is_bound)
         add(where, GATEWAY, 8080, HOST_SERVICE, is_bound=is_bound)
@@ -63,7 +63,7 @@ CONNECTIONS = (
                  "The host by an address of its own is that address, as with Docker's proxy. The "
                  "rules alone hide it behind the gateway's (moby#45629).")
       for address, port in ((HOST, 8080), (SECOND, 8080), (HOST2, 8080), (FAR_GATEWAY, 8080),
-                            (HOST, 8081))),
+                            (HOST, 8081), (HOST, 8083))),
     *(Difference(21, f"* from host to {address}:{HOST_SERVICE}",
                  (("peer", f"{HOST}:own", f"{address}:own"),),
                  "The host asks a service of its own by a bridge's address. Docker's rule takes "
@@ -74,7 +74,7 @@ CONNECTIONS = (
                  "(Docker's proxy shows the gateway for both). xdock does without br_netfilter, "
                  "and the gateway is a hop.")
       for where, fields in (("db", SIBLING), ("web", SELF))
-      for address in ("*:8080", f"{HOST}:8081")),
+      for address in ("*:8080", f"{HOST}:8081", f"{HOST}:8083")),
 )
 
 
@@ -165,6 +165,10 @@ def exchange(protocol, where, address, port, server):
     return (exchange_tcp if protocol == "tcp" else exchange_udp)(where, address, port, server)
 
 
+def both(first, second):
+    return lambda script: (first(script), second(script))
+
+
 def add_exchanges(cases, where, address, port, server):
     for protocol in PROTOCOLS:
         cases[f"{protocol} from {where} to {address}:{port}"] = exchange(protocol, where, address,
@@ -174,16 +178,21 @@ def add_exchanges(cases, where, address, port, server):
 def published_cases():
     cases = {}
     for where, address, *ports in (
-            ("client", HOST, 8080, 8081, 8082), ("client", SECOND, 8080, 8081),
+            ("client", HOST, 8080, 8081, 8082, 8083), ("client", SECOND, 8080, 8081, 8083),
             ("client", GATEWAY, 8080), ("client", HOST2, 8080), ("client", LOOPBACK, 8080, 8082),
             ("client", BEYOND, 8080), ("client", "172.17.255.255", 8080),
             ("client2", HOST2, 8080), ("client2", HOST, 8080, 8081),
-            ("db", HOST, 8080, 8081, 8082), ("db", SECOND, 8080), ("db", GATEWAY, 8080),
+            ("db", HOST, 8080, 8081, 8082, 8083), ("db", SECOND, 8080), ("db", GATEWAY, 8080),
             ("db", LOOPBACK, 8080, 8082), ("far", LOOPBACK, 8080, 8082),
-            ("web", LOOPBACK, 8080, 8082), ("far", HOST, 8080, 8082), ("far", GATEWAY, 8080),
-            ("far", FAR_GATEWAY, 8080), ("web", HOST, 8080, 8081, 8082), ("web", GATEWAY, 8080)):
+            ("web", LOOPBACK, 8080, 8082), ("far", HOST, 8080, 8082, 8083), ("far", GATEWAY, 8080),
+            ("far", FAR_GATEWAY, 8080), ("web", GATEWAY, 8080),
+            ("web", HOST, 8080, 8081, 8082, 8083)):
         for port in ports:
             add_exchanges(cases, where, address, port, "web")
+    for where in "client", "db", "far":
+        for protocol in PROTOCOLS:
+            cases[f"{protocol} from {where} from one port to two"] = both(
+                *(exchange(protocol, where, HOST, port, "web") for port in (8080, 8083)))
     return cases
 
 
@@ -202,8 +211,14 @@ PUBLISHED = (
     *(Difference(41, f"* from {where} to {address}", fields,
                  "As in the table of connections: the gateway is a hop.")
       for where, fields in (("db", SIBLING), ("web", SELF))
-      for address in (f"{HOST}:8080", f"{GATEWAY}:8080", f"{HOST}:8081")),
+      for address in (f"{HOST}:8080", f"{GATEWAY}:8080", f"{HOST}:8081", f"{HOST}:8083")),
     Difference(41, f"* from db to {SECOND}:8080", SIBLING, "So by another address."),
+    *(Difference(50, f"{protocol} from {where} from one port to two",
+                 (*fields, ("verdict", f"web {seen}", "nothing")),
+                 "A client that uses one source port for two host ports of one container port is "
+                 "refused the second (`port-conflict`). Docker gives it another source port.")
+      for where, fields in (("client", ()), ("db", SIBLING))
+      for protocol, seen in (("udp", "udp"), ("tcp", "tcp S"))),
 )
 
 
@@ -219,9 +234,6 @@ def masquerade_cases():
             case(script)
 
         return from_that
-
-    def both(first, second):
-        return lambda script: (first(script), second(script))
 
     def reset(script):
         _, theirs = open_tcp(script, "web", CLIENT, SERVICE, "client")
@@ -283,7 +295,7 @@ def test_packets_to_containers_and_to_the_host_itself_are_the_same(lab):
 
 def forged_cases():
     cases = {}
-    for source in WEB, "172.17.0.9", GATEWAY, LOOPBACK, HOST:
+    for source in WEB, "172.17.0.9", GATEWAY, LOOPBACK, HOST, "0.0.0.0", "224.0.0.1":
         cases[f"udp from client as {source}"] = send("client", udp, source, OWN, HOST, 8080)
         cases[f"tcp from client as {source}"] = send("client", tcp, source, OWN, HOST, 8080, "S",
                                                      1000)
@@ -304,10 +316,11 @@ FORGED = (
                  "A container cannot send as its gateway or from loopback, not to a sibling "
                  "either.")
       for source in (GATEWAY, LOOPBACK)),
-    *(Difference(102, f"udp from web to {CLIENT} as {source}", (("source", HOST, source),),
-                 "What a container sends with another's address is not masqueraded: nobody "
-                 "could tell whose flow it is. --source-check on drops it.")
-      for source in (DB, FAR)),
+    *(Difference(102, f"udp from web to {address} as {source}",
+                 (("verdict", f"{seen} {kind}", "nothing"),),
+                 "Another container's address is no source for what leaves the bridge.")
+      for source, neighbour in ((DB, "db"), (FAR, "far"))
+      for address, seen, kind in ((CLIENT, "client", "udp"), (HOST, neighbour, "icmp 3/3"))),
     Difference(102, f"udp from web to {DB} as {FAR}", (("source", GATEWAY, FAR),),
                "What the bridge carries stays as it was sent."),
 )
@@ -351,10 +364,10 @@ TTL = (
                  (("TTL", ttl, ttl - 1), ("from MAC", "db", "docker0")),
                  "As in the table of connections: the gateway is a hop.")
       for ttl in (2, 255)),
-    Difference(41, "TTL 1 to a published port by a sibling",
-               (("verdict", "web udp", "db icmp 3/3"),), "So it runs out here."),
+    Difference(41, "TTL 1 to a published port by a sibling", (("verdict", "web udp", "nothing"),),
+               "So it runs out here."),
     Difference(32, "TTL 1 to a published port by another network",
-               (("verdict", "far icmp 11/0", "far icmp 3/3"),), "So it runs out here."),
+               (("verdict", "far icmp 11/0", "nothing"),), "And is dropped as well."),
 )
 
 
@@ -499,16 +512,10 @@ def error_cases():
 
 
 ERRORS = (
-    Difference(41, "port unreachable by web about published * to db",
-               (*SIBLING, ("inner TTL", 64, 63)),
-               "As in the table of connections: the gateway is a hop."),
-    Difference(41, "port unreachable by db about an answer of published udp", SIBLING,
-               "As in the table of connections: the gateway is a hop."),
-    *(Difference(30, f"port unreachable by {where} about an answer of published udp",
-                 (("verdict", "web icmp 3/3", "nothing"),),
-                 "An error of a container about what a published port of this host answered it "
-                 "stays here.")
-      for where in ("db", "far")),
+    *(Difference(41, case, (*SIBLING, ("inner TTL", 64, 63)),
+                 "As in the table of connections: the gateway is a hop.")
+      for case in ("port unreachable by web about published * to db",
+                   "port unreachable by db about an answer of published udp")),
     Difference(35, "port unreachable by web about a flow that nobody knows",
                (("verdict", "client icmp 3/3", "nothing"),),
                "An error about a flow that nobody knows is dropped (`untracked`). With Docker it "
@@ -550,6 +557,16 @@ def fragment_cases():
 
         return case
 
+    def reuse_at_the_host(script):
+        """The remote's next datagram with the same IP id is for the host itself."""
+        exchange_echo_pieces()(script)
+        script.send("client", *pieces(echo, CLIENT, HOST, 1, payload=big, ident=script.port))
+
+    def reuse_at_a_sibling(script):
+        exchange_udp_pieces("db", HOST, 8080, "web")(script)
+        for where, ours, other in ("web", WEB, DB), ("db", DB, WEB):
+            script.send(where, *pieces(udp, ours, SERVICE, other, SERVICE, big, ident=script.port))
+
     def second(*args, **more):
         return pieces(udp, *args, big, **more)[1]
 
@@ -564,6 +581,8 @@ def fragment_cases():
         cases[f"echo to the outside {order}"] = exchange_echo_pieces(order)
         cases[f"echo to the host {order}"] = send("client", pieces, echo, CLIENT, HOST, OWN,
                                                   payload=big, ident=7, order=order)
+    cases["fragments to the host with an id that a container's had"] = reuse_at_the_host
+    cases["fragments to a sibling with an id that a published port's had"] = reuse_at_a_sibling
     cases["the second fragment alone to a published port"] = send("client", second, CLIENT, OWN,
                                                                   HOST, 8080, ident=8)
     cases["the second fragment alone to the outside"] = send("web", second, WEB, OWN, CLIENT,
@@ -574,7 +593,8 @@ def fragment_cases():
 FRAGMENTS = (
     *(Difference(41, case, SIBLING, "As in the table of connections: the gateway is a hop.")
       for case in ("udp from db to a published port in order",
-                   "udp from db to a published port twice")),
+                   "udp from db to a published port twice",
+                   "fragments to a sibling with an id that a published port's had")),
     *(Difference(31, f"{what} in reverse", (("verdict", seen, f"{lost} fragment"),),
                  "A later fragment that comes before the first is not translated, since only the "
                  "first has ports: the datagram is lost. The kernel assembles it.")
@@ -688,8 +708,11 @@ OTHER = (
     Difference(34, "udp with options to a published port",
                (("verdict", "web udp", "client icmp 3/3"),),
                "A packet with IP options is the kernel's, and there is nobody behind the port."),
-    Difference(49, "sctp * of no flow to the outside", (("source", WEB, HOST),),
-               "Any chunk opens a flow. With Docker it leaves with the container's address."),
+    *(Difference(49, f"sctp {name} of no flow to the outside",
+                 (("verdict", f"client sctp {chunk}", "nothing"),),
+                 "INIT alone opens a flow. With Docker the others leave with the container's "
+                 "address.")
+      for name, chunk in (("DATA", 0), ("INIT ACK", 2))),
     *(Difference(9, f"udp from web to {address}", (("verdict", "web udp; db udp", "db udp"),),
                  "Docker's hairpin mode of the bridge's ports hands its own broadcast back to the "
                  "sender.")

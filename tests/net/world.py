@@ -6,8 +6,8 @@
     client2 eth0 203.0.113.2  --- wan2 203.0.113.1     br1     172.18.0.1/16   far  172.18.0.2
             (a link of 1400 bytes)               host
 
-web publishes, each for TCP and UDP, 8080 of every address for its port 80, 8081 of 198.51.100.1
-for 81, and 8082 of 127.0.0.1 for 82.
+web publishes, each for TCP and UDP, 8080 and 8083 of every address for its port 80, 8081 of
+198.51.100.1 for 81, and 8082 of 127.0.0.1 for 82.
 
 Docker's rules are those of its iptables backend with --userland-proxy=false, where no process of
 the host has a part. They and the settings beside them (hairpin mode of the bridge's ports,
@@ -33,7 +33,7 @@ SECOND = "198.51.100.9"  # another address of the host, at wan
 CLIENT2, HOST2 = "203.0.113.2", "203.0.113.1"
 WEB, DB, FAR, FAR_GATEWAY = "172.17.0.2", "172.17.0.3", "172.18.0.2", "172.18.0.1"
 LOOPBACK = "127.0.0.1"
-PUBLISHED = (("0.0.0.0", 8080, 80), (HOST, 8081, 81), (LOOPBACK, 8082, 82))
+PUBLISHED = (("0.0.0.0", 8080, 80), (HOST, 8081, 81), (LOOPBACK, 8082, 82), ("0.0.0.0", 8083, 80))
 # Ports of servers on the clients and on the host: not any that is chosen for a translation.
 SERVICE, HOST_SERVICE = 700, 900
 KNOWN_PORTS = {port for _, *ports in PUBLISHED for port in ports} | {SERVICE, HOST_SERVICE}
