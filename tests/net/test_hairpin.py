@@ -6,8 +6,10 @@ import errno
 import hashlib
 import os
 
+from scapy.layers.inet import IP, TCP
+
 from lab import CLIENT, GATEWAY, HOST, expect, expect_raises, skip
-from wire import dial, drop_count, expect_talk, find_ip, listen
+from wire import dial, drop_count, expect_talk, find_ip, from_container, listen
 
 WEB, SIBLING = "172.17.0.2", "172.17.0.3"
 OTHER, OTHER_GATEWAY = "10.9.0.2", "10.9.0.1"
@@ -75,7 +77,11 @@ def test_a_loopback_port_of_the_host_is_not_for_containers(lab):
     lab.add("sibling")
     for address in HOST, GATEWAY:
         expect_raises(ConnectionRefusedError, lab.tcp, "sibling", address, 8080)
-    expect_raises(ConnectionRefusedError, lab.tcp, "sibling", "127.0.0.1", 8080)
+    tap = lab.capture("web", "eth0")
+    frame = (from_container(lab, "sibling") / IP(src=SIBLING, dst="127.0.0.1", id=99) /
+             TCP(sport=5000, dport=8080, flags="S"))
+    expect(drop_count(lab, "martian", lambda: lab.send("sibling", "eth0", frame)), 1)
+    expect(find_ip(tap, 0.2, id=99), None, "packet at the server")
 
 
 def test_hairpin_keeps_the_source_port_of_a_sibling(lab):
