@@ -191,9 +191,9 @@ static void leaves_out_what_expired(void **state)
 static void is_over_when_both_halves_are(void **state)
 {
 	struct xd_snat_key keys[] = { key(1), key(2) };
-	struct xd_snat values[] = { value(1, XD_SNAT_RST, 11), value(2, XD_SNAT_RST, 11) };
+	struct xd_snat values[] = { value(1, XD_SNAT_RST, 121), value(2, XD_SNAT_RST, 121) };
 	struct xd_snat_rev_key rev_keys[] = { rev_key(1), rev_key(2) };
-	struct xd_snat_rev revs[] = { rev(1, 0, 60), rev(2, XD_SNAT_RST, 10) };
+	struct xd_snat_rev revs[] = { rev(1, 0, 60), rev(2, XD_SNAT_RST, 120) };
 	struct xd_flow_rows rows = { keys, values, 2, rev_keys, revs, 2 };
 	struct xd_flow *flows = join(&rows, 1);
 
