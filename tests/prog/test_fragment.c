@@ -267,6 +267,40 @@ static void forgets_the_datagram_before(void **state)
 	expect_row(&second, 40000, 8761);
 }
 
+/* Also where the last one is none of these programs' business. */
+static void forgets_the_datagram_before_one_for_the_host(void **state)
+{
+	struct frame_spec first = inbound(IPPROTO_UDP, HOST_DEFAULT, 5300);
+	struct frame_spec second = inbound(IPPROTO_UDP, HOST_DEFAULT, 22);
+	struct frame_spec to = host_delivered(&first, &host_web, 53);
+
+	host_reset();
+	expect_becomes(host_hook(state), &first, &to, 0, HOST_COUNT_5300);
+	expect_all_pass(host_hook(state), &second);
+	expect_rows(0);
+}
+
+static void forgets_the_datagram_before_one_to_a_sibling(void **state)
+{
+	struct frame_spec spec = opening(&host_db, IPPROTO_UDP, 30000), reply, to;
+
+	(void)state;
+	host_reset();
+	spec.to = (struct frame_end){ frame_address(HOST_DEFAULT), 5300 };
+	to = host_delivered(&spec, &host_web, 53);
+	expect_becomes(HOST_CONTAINER, &spec, &to, 0, HOST_COUNT_DB);
+	reply = opening(&host_web, IPPROTO_UDP, 53);
+	reply.mac_to = host_mac_db;
+	reply.to = spec.from;
+	to = host_delivered(&reply, &host_db, 30000);
+	to.from = spec.to;
+	expect_becomes(HOST_CONTAINER, &reply, &to, 0, HOST_COUNT_WEB);
+	expect_rows(2);
+	reply.from.port_host++;
+	expect_all_become(HOST_CONTAINER, &reply, &reply, HOST_COUNT_WEB);
+	expect_rows(1);
+}
+
 /* A first fragment that ends within the header says nothing. */
 static void passes_a_first_fragment_without_its_header(void **state)
 {
@@ -524,6 +558,8 @@ int main(void)
 		HOST_BOTH_HOOKS(passes_later_fragments_without_a_first),
 		HOST_BOTH_HOOKS(passes_fragments_for_the_host_itself),
 		HOST_BOTH_HOOKS(forgets_the_datagram_before),
+		HOST_BOTH_HOOKS(forgets_the_datagram_before_one_for_the_host),
+		cmocka_unit_test(forgets_the_datagram_before_one_to_a_sibling),
 		HOST_BOTH_HOOKS(passes_a_first_fragment_without_its_header),
 		HOST_BOTH_HOOKS(minds_the_ttl_of_each_fragment),
 		cmocka_unit_test(sends_all_fragments_of_a_reply),

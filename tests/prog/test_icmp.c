@@ -542,6 +542,78 @@ static void translates_errors_to_another_network(void **state)
 	}
 }
 
+/* What the client says of an answer, to whom it believes that it came from. */
+static struct error unreachable_by(const struct host_container *client,
+				   const struct frame_spec *dialled)
+{
+	struct frame_spec answer = host_inbound(dialled->protocol, HOST_DEFAULT, 0);
+	struct error error;
+
+	answer = host_delivered(&answer, client, dialled->from.port_host);
+	answer.from = dialled->to;
+	error = unreachable_out(&answer, client);
+	error.outer.to = dialled->to;
+	return error;
+}
+
+static void translates_errors_of_a_sibling_that_dialled_a_published_port(void **state)
+{
+	static const char *const dialled[] = { HOST_DEFAULT, HOST_SECOND, HOST_GATEWAY,
+					       HOST_OTHER_GATEWAY };
+
+	(void)state;
+	host_reset();
+	for (__u16 i = 0; i < 4; i++) {
+		struct frame_spec spec = host_opening(&host_db, IPPROTO_UDP, 40000 + i);
+		struct error error, to;
+
+		spec.to = (struct frame_end){ frame_address(dialled[i]), 5300 };
+		error = unreachable_by(&host_db, &spec);
+		to = error;
+		to.outer = host_delivered(&error.outer, &host_web, 0);
+		to.about.from = (struct frame_end){ frame_address(HOST_WEB), 53 };
+		expect_every_kind(HOST_CONTAINER, error, to, HOST_COUNT_DB);
+		error.outer.ttl = 1;
+		expect_drop(HOST_CONTAINER, &error, XD_DROP_TTL);
+		/* About what another got, or from a port that is not published. */
+		error.outer.ttl = 64;
+		error.about.to.address = frame_address(HOST_APP);
+		expect_pass(HOST_CONTAINER, &error);
+		error = unreachable_by(&host_db, &spec);
+		error.about.from.port_host = 22;
+		expect_pass(HOST_CONTAINER, &error);
+	}
+}
+
+static void translates_errors_of_another_network_and_of_the_server_itself(void **state)
+{
+	static const char *const dialled[] = { HOST_DEFAULT, HOST_SECOND, HOST_GATEWAY,
+					       HOST_OTHER_GATEWAY };
+	const struct host_container *const clients[] = { &host_app, &host_web };
+
+	(void)state;
+	host_reset();
+	for (__u16 i = 0; i < 8; i++) {
+		const struct host_container *client = clients[i / 4];
+		struct frame_spec spec = host_opening(client, IPPROTO_UDP, 40000 + i);
+		struct error error, to;
+
+		spec.to = (struct frame_end){ frame_address(dialled[i % 4]), 8761 };
+		error = unreachable_by(client, &spec);
+		/* Nothing was said to it yet. */
+		expect_pass(HOST_CONTAINER, &error);
+		to = error;
+		to.outer = host_delivered(&error.outer, &host_web, 0);
+		to.outer.from.address = frame_address(HOST_GATEWAY);
+		to.about.from = (struct frame_end){ frame_address(HOST_WEB), 8761 };
+		to.about.to = (struct frame_end){ frame_address(HOST_GATEWAY),
+						  host_open_flow(&spec) };
+		expect_every_kind(HOST_CONTAINER, error, to, client->counter);
+		error.outer.ttl = 1;
+		expect_drop(HOST_CONTAINER, &error, XD_DROP_TTL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,6 +636,8 @@ int main(void)
 		HOST_BOTH_HOOKS(passes_errors_about_untranslated_flows),
 		cmocka_unit_test(translates_errors_to_a_sibling_that_dialled_a_published_port),
 		cmocka_unit_test(translates_errors_to_another_network),
+		cmocka_unit_test(translates_errors_of_a_sibling_that_dialled_a_published_port),
+		cmocka_unit_test(translates_errors_of_another_network_and_of_the_server_itself),
 	};
 
 	return cmocka_run_group_tests_name("icmp", tests, host_setup, host_teardown);

@@ -63,7 +63,8 @@ static void keeps_siblings_apart_where_icc_is_off(void **state)
 static void keeps_siblings_apart_by_whichever_mac(void **state)
 {
 	static const __u8 group[6] = { 0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb };
-	const __u8 *const macs[] = { host_mac_bridge, host_mac_stranger, host_mac_broadcast, group };
+	const __u8 *const macs[] = { host_mac_bridge, host_mac_stranger, host_mac_broadcast,
+				     group };
 	static const char *const groups[] = { "224.0.0.251", "255.255.255.255" };
 
 	(void)state;
@@ -227,6 +228,31 @@ static void lets_internal_containers_reach_siblings_and_the_gateway_alone(void *
 		}
 	}
 	host_expect_flows(0, 0);
+}
+
+/* Whoever the frame is for: a sibling may be a router. */
+static void lets_internal_containers_out_by_no_mac(void **state)
+{
+	const __u8 *const macs[] = { host_mac_bridge, host_mac_db, host_mac_stranger };
+	static const char *const sources[] = { HOST_WEB, "10.0.0.1" };
+	static const __u8 group[6] = { 0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb };
+	struct frame_spec spec;
+
+	(void)state;
+	host_reset();
+	host_set_network(host.bridge, XD_NETWORK_INTERNAL);
+	for (size_t n = 0; n < 2; n++) {
+		for (size_t i = 0; i < 3; i++) {
+			spec = host_opening(&host_web, IPPROTO_UDP, 20000);
+			spec.mac_to = macs[i];
+			spec.from.address = frame_address(sources[n]);
+			host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_ISOLATED);
+		}
+		/* Groups are the bridge's own. */
+		spec.mac_to = group;
+		spec.to.address = frame_address("224.0.0.251");
+		host_spec_passes(HOST_CONTAINER, &spec);
+	}
 }
 
 static void lets_nobody_into_an_internal_network(void **state)
@@ -514,17 +540,50 @@ static void drops_foreign_sources_where_they_are_checked(void **state)
 	host_expect_flows(0, 0);
 }
 
+/* The answer would be another's. */
+static void lets_nobody_out_by_the_address_of_another_container(void **state)
+{
+	static const char *const sources[] = { HOST_DB, "172.17.0.99", HOST_APP,
+					       HOST_OTHER_GATEWAY };
+	static const char *const destinations[] = { HOST_CLIENT, HOST_DEFAULT,
+						    HOST_OTHER_GATEWAY };
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 4; i++) {
+		for (size_t n = 0; n < 3; n++) {
+			struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
+
+			spec.from.address = frame_address(sources[i]);
+			spec.to.address = frame_address(destinations[n]);
+			host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_SPOOFED);
+			spec.options = 4;
+			host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_SPOOFED);
+		}
+	}
+	host_expect_flows(0, 0);
+}
+
 /* The MAC address alone is wrong. */
 static void drops_foreign_macs_where_they_are_checked(void **state)
 {
 	struct host_context context = { .ifindex = host_web.ifindex };
-	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
-	struct frame frame;
+	struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000), to;
+	struct frame frame, out;
 
 	(void)state;
 	host_reset();
+	/* Elsewhere, who changed it is still the same. */
 	spec.mac_from = host_mac_stranger;
+	to = host_sent(&spec, HOST_DEFAULT, 20000);
 	frame_build(&spec, &frame);
+	frame_build(&to, &out);
+	host_expect_redirect(HOST_CONTAINER, &frame, &context,
+			     &(struct host_redirect){
+				     .frame = &out,
+				     .counter = HOST_COUNT_WEB,
+				     .direction = XD_COUNT_OUT,
+			     });
 	host_set_network(host.bridge, SOURCE_CHECK);
 	host_expect_drop(HOST_CONTAINER, &frame, &context, XD_DROP_SPOOFED);
 	spec.mac_from = host_mac_db;
@@ -587,6 +646,7 @@ int main(void)
 		cmocka_unit_test(lets_all_else_through_where_icc_is_off),
 		cmocka_unit_test(lets_siblings_meet_by_a_published_port_where_icc_is_off),
 		cmocka_unit_test(lets_internal_containers_reach_siblings_and_the_gateway_alone),
+		cmocka_unit_test(lets_internal_containers_out_by_no_mac),
 		HOST_BOTH_HOOKS(lets_nobody_into_an_internal_network),
 		HOST_BOTH_HOOKS(lets_the_outside_in_as_the_gateway_mode_says),
 		HOST_BOTH_HOOKS(lets_no_echo_reply_in_that_nobody_asked_for),
@@ -599,6 +659,7 @@ int main(void)
 		cmocka_unit_test(lets_the_kernel_refuse_a_container_that_is_not_there),
 		cmocka_unit_test(isolates_what_has_no_ports),
 		cmocka_unit_test(drops_foreign_sources_where_they_are_checked),
+		cmocka_unit_test(lets_nobody_out_by_the_address_of_another_container),
 		cmocka_unit_test(drops_foreign_macs_where_they_are_checked),
 		cmocka_unit_test(changes_nothing_for_honest_sources_by_checking_them),
 		cmocka_unit_test(drops_the_gateways_and_loopback_sources_always),

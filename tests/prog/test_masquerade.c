@@ -93,6 +93,7 @@ static void uses_the_same_rows_for_the_whole_flow(void **state)
 
 		expect_sent(&spec, 20000);
 		spec.tcp_flags = FRAME_ACK;
+		spec.is_sctp_data = true;
 		spec.payload = 1400;
 		expect_sent(&spec, 20000);
 		spec.payload = 0;
@@ -317,6 +318,12 @@ static void drops_the_middle_of_a_flow_that_nobody_knows(void **state)
 	}
 	spec = host_opening(&host_web, IPPROTO_ICMP, 20000);
 	spec.is_echo_reply = true;
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
+	spec = host_opening(&host_web, IPPROTO_SCTP, 20000);
+	spec.is_sctp_data = true;
+	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
+	/* No chunk at all. */
+	spec.payload = 0;
 	host_spec_drops(HOST_CONTAINER, &spec, XD_DROP_UNTRACKED);
 	host_expect_flows(0, 0);
 	/* ECN and other bits do not make a SYN something else. */
@@ -640,6 +647,29 @@ static void takes_the_port_of_a_container_that_is_gone(void **state)
 	expect_sent(&second, 20000);
 	expect_flow(&second, 20000, 0);
 	expect_delivered(state, &reply, &host_db, 20000);
+}
+
+/* A row that is over says nothing of what the host did since. */
+static void leaves_a_port_that_a_socket_took_since_to_the_host(void **state)
+{
+	static const __u8 with_ports[] = { IPPROTO_TCP, IPPROTO_UDP };
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 2; i++) {
+		struct frame_spec first = host_opening(&host_web, with_ports[i], 20000);
+		struct frame_spec second = host_opening(&host_db, with_ports[i], 20000);
+		int fd;
+
+		expect_sent(&first, 20000);
+		host_age_flow(&first, HOST_BOTH, 120 * SECOND_NS);
+		fd = open_socket(with_ports[i] == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM,
+				 HOST_DEFAULT, 20000, NULL);
+		assert_int_not_equal(expect_sent_anyhow(&second), 20000);
+		close(fd);
+		second.from.port_host++;
+		expect_sent(&second, 20001);
+	}
 }
 
 /* Each half is deleted, as an LRU map may do it. The other one is enough to know the mapping. */
@@ -1165,6 +1195,7 @@ int main(void)
 		cmocka_unit_test(keeps_a_port_as_long_as_its_flow_may_live),
 		HOST_BOTH_HOOKS(delivers_to_the_new_owner_of_a_port),
 		HOST_BOTH_HOOKS(takes_the_port_of_a_container_that_is_gone),
+		cmocka_unit_test(leaves_a_port_that_a_socket_took_since_to_the_host),
 		cmocka_unit_test(restores_a_lost_half_by_a_packet_of_the_container),
 		HOST_BOTH_HOOKS(restores_the_reverse_half_in_the_middle_of_a_connection),
 		cmocka_unit_test(restores_the_first_half_in_the_middle_of_a_connection),

@@ -143,6 +143,9 @@ static struct frame_spec spec_of(const struct base *base)
 		.is_echo_reply = base->is_echo_reply,
 	};
 
+	/* Without a chunk, SCTP says nothing. */
+	if (base->protocol == IPPROTO_SCTP)
+		spec.payload++;
 	if (base->sender) {
 		spec.mac_to = base->sender->gateway_mac;
 		spec.mac_from = base->sender->mac;

@@ -438,7 +438,8 @@ static void drops_martian_sources(void **state)
 {
 	static const char *const sources[] = { "127.0.0.1", "127.255.255.254", HOST_WEB,
 					       HOST_GATEWAY, "172.17.255.254", "172.18.0.7",
-					       HOST_SECOND };
+					       HOST_SECOND, "0.0.0.0", "0.1.2.3", "224.0.0.1",
+					       "239.255.255.255", "255.255.255.255" };
 
 	host_reset();
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
@@ -456,7 +457,8 @@ static void drops_martian_sources(void **state)
 static void delivers_from_beside_the_martian_ranges(void **state)
 {
 	static const char *const sources[] = { "126.255.255.255", "128.0.0.1", "172.16.255.255",
-					       "172.19.0.1" };
+					       "172.19.0.1", "1.0.0.0", "223.255.255.254",
+					       "240.0.0.1" };
 
 	host_reset();
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
