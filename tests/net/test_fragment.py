@@ -179,4 +179,3 @@ def test_fragments_for_the_host_itself_are_put_together_by_the_host(lab):
     expect(lab.udp("client", HOST, 7002, payload=BIG)[:2], ("host", CLIENT))
     expect(lab.udp("web", HOST, 7002, payload=BIG)[:2], ("host", WEB))
     lab.client("ping", "-c1", "-W10", "-s4000", HOST)
-
