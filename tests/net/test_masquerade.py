@@ -431,8 +431,9 @@ def age(seconds):
         put(name, rows)
 
 
-# What has passed of a flow, by whom, and how long the flow then keeps its port, idle, at least.
-# An age below it leaves a slow test some time; netfilter's timers are the same.
+# Protocol, what has passed of a flow and by whom, for how long the flow then keeps its port while
+# nothing passes, and an age below that, which leaves a slow test some time. netfilter's timers are
+# the same, but for that of a reset, which is shorter.
 LIVES = {
     "UDP that nobody answered": (17, ["out"], 30, 10),
     "UDP that was answered": (17, ["out", "in"], 120, 100),
