@@ -12,6 +12,7 @@
 #include "bpf/masquerade.h"
 #include "bpf/publish.h"
 #include "bpf/subnet.h"
+#include "bpf/uplink.h"
 
 /* Does what was decided. Where to_outside() does it, nothing is left for its callers. */
 static __always_inline struct xd_verdict finish(const struct xd_packet *packet,
@@ -121,6 +122,14 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 		return xd_drop_for(XD_DROP_UNTRANSLATED);
 	default:
 		return xd_pass();
+	}
+	/* Not every driver sends frames that XDP redirects, and none asks for a neighbour. */
+	if (packet->hook == XD_HOOK_XDP) {
+		struct xd_uplink *uplink = xd_uplink_find(route.fib.ifindex);
+
+		if (route.verdict.action != XD_TO_LINK || !uplink ||
+		    !(uplink->flags & XD_UPLINK_XDP))
+			return xd_pass();
 	}
 	/* Back by the bridge: a container routes there. */
 	if (route.fib.ifindex == endpoint->bridge)
@@ -311,4 +320,16 @@ int xd_container_tc(struct __sk_buff *skb)
 	}
 	/* Or evicted before it was used. */
 	return xd_verdict_tc(skb, xd_drop_for(XD_DROP_FLOW_FULL));
+}
+
+/* In front of the TC program, which gets whatever needs more than lookups. */
+SEC("xdp")
+int xd_container_xdp(struct xdp_md *xdp)
+{
+	struct xd_packet packet;
+	enum xd_layer layer = xd_packet_parse_xdp(xdp, XD_PATH_DIRECT, &packet);
+
+	int verdict = xd_verdict_xdp(container(&packet, layer));
+
+	return verdict == XD_ACT_DETOUR ? XDP_PASS : verdict;
 }

@@ -48,6 +48,15 @@ static __always_inline struct xd_verdict xd_isolate_in(const struct xd_packet *p
 	if (layer == XD_LAYER_FRAGMENT && !(flags & XD_NETWORK_INTERNAL) &&
 	    (is_plain || flags & XD_NETWORK_UNPROTECTED))
 		return xd_pass();
+	/* Whatever may be somebody's is for the program behind. */
+	if (packet->path == XD_PATH_SCREEN) {
+		struct xd_snat_rev_key key = xd_snat_rev_key(packet);
+
+		return is_plain || flags & (XD_NETWORK_ROUTED | XD_NETWORK_UNPROTECTED) ||
+				       bpf_map_lookup_elem(&xd_snat_rev, &key) ?
+			       xd_pass() :
+			       xd_drop_for(XD_DROP_DIRECT_ROUTED);
+	}
 	/* The rows of untranslated flows, which outlive a change of the mode. */
 	if (layer == XD_LAYER_TRANSPORT && xd_snat_find_rev(packet))
 		return xd_pass();

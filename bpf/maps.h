@@ -12,6 +12,7 @@
 #include "include/endpoint.h"
 #include "include/exception.h"
 #include "include/fragment.h"
+#include "include/limit.h"
 #include "include/limits.h"
 #include "include/local.h"
 #include "include/network.h"
@@ -126,6 +127,32 @@ struct {
 	__type(key, struct xd_fragment_key);
 	__type(value, struct xd_fragment);
 } xd_fragment SEC(".maps");
+
+/* Mappings with a limit or lists. Written by the loader, read by uplink. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, XD_LIMIT_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct xd_limit);
+} xd_limit SEC(".maps");
+
+/* What clients have used of a rate. Written by uplink: 5 MB. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, XD_BUCKET_MAX);
+	__type(key, struct xd_bucket_key);
+	__type(value, struct xd_bucket);
+} xd_bucket SEC(".maps");
+
+/* Who is allowed or denied, by longest prefix. Written by the loader, read by uplink. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, XD_LIST_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct xd_list_key);
+	__type(value, struct xd_list);
+} xd_list SEC(".maps");
 
 /* Flows of published ports that xd_sample_tc sees while `flow list --sample` has it attached.
  * Written by sample, read and emptied by the loader: 0.8 MB. */

@@ -108,6 +108,9 @@ static __always_inline struct xd_verdict xd_masquerade_out(const struct xd_packe
 	if (!side.address)
 		return xd_pass();
 	if (!xd_masquerade_find(packet, endpoint, &side, &can_open)) {
+		/* The TC program behind opens flows. */
+		if (packet->hook == XD_HOOK_XDP)
+			return xd_pass();
 		/* Who addressed the container itself knows it by its own address. */
 		if (endpoint->flags & XD_NETWORK_UNPROTECTED && xd_exception_find(packet))
 			return xd_pass();

@@ -66,6 +66,7 @@ enum xd_hook {
  * the few packets that are none of the first parse anew in another. */
 enum xd_path {
 	XD_PATH_DIRECT, /* to siblings and to the outside; and all that uplinks and bridges see */
+	XD_PATH_SCREEN, /* from the outside, to be dropped or left to the programs behind */
 	XD_PATH_HAIRPIN, /* to published ports of this host, to other networks, and their replies */
 	XD_PATH_ERROR, /* ICMP errors */
 };

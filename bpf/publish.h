@@ -10,6 +10,7 @@
 #define XD_BPF_PUBLISH_H
 
 #include "bpf/exception.h"
+#include "bpf/limit.h"
 #include "bpf/local.h"
 #include "bpf/maps.h"
 #include "bpf/packet.h"
@@ -70,6 +71,19 @@ static __always_inline struct xd_verdict xd_publish_in(const struct xd_packet *p
 	if (packet->hook == XD_HOOK_XDP && packet->mtu_length > port->mtu)
 		return xd_pass();
 
+	if (port->flags & XD_PORT_LIMITED) {
+		switch (xd_limit_ask(packet->source, port->counter,
+				     packet->path != XD_PATH_SCREEN)) {
+		case XD_ADMITTED:
+			break;
+		case XD_LIMITED:
+			return xd_drop_for(XD_DROP_LIMITED);
+		case XD_DENIED:
+			return xd_drop_for(XD_DROP_DENIED);
+		}
+	}
+	if (packet->path == XD_PATH_SCREEN)
+		return xd_pass();
 	if (!published->is_canonical || port->flags & XD_PORT_EXCEPTION) {
 		switch (xd_exception_note(packet, port,
 					  published->is_canonical ? XD_BY_MAPPING : XD_BY_ROW)) {

@@ -11,6 +11,7 @@
 #include "bpf/masquerade.h"
 #include "bpf/publish.h"
 #include "bpf/subnet.h"
+#include "bpf/uplink.h"
 
 /* A port is published or a flow's, seldom both: published first, since it costs a bit to know. */
 static __always_inline struct xd_verdict to_port(const struct xd_packet *packet)
@@ -21,6 +22,8 @@ static __always_inline struct xd_verdict to_port(const struct xd_packet *packet)
 	bool is_published = xd_reserved_has(packet->destination_port, XD_RESERVED_PUBLISHED) &&
 			    xd_publish_find(packet, packet->ifindex, &published);
 
+	if (packet->path == XD_PATH_SCREEN && !is_published)
+		return xd_pass();
 	/* A flow that had the port before it was published keeps it. */
 	if (!is_published || published.port->flags & XD_PORT_MASQUERADED) {
 		verdict = xd_masquerade_in(packet, &translation);
@@ -31,6 +34,14 @@ static __always_inline struct xd_verdict to_port(const struct xd_packet *packet)
 	}
 	verdict = xd_publish_in(packet, &published, &translation);
 	return verdict.action == XD_TRANSLATE ? xd_translate_do(packet, &translation) : verdict;
+}
+
+/* Does the packet claim to be from the host itself? */
+static __always_inline bool is_own(const struct xd_packet *packet)
+{
+	return xd_host.sources & xd_host_bit(packet->source) &&
+	       xd_local_is_known(packet->source) &&
+	       xd_local_has(packet, packet->ifindex, packet->source);
 }
 
 /* An ICMP error: about a packet of which flow? */
@@ -61,10 +72,13 @@ static __always_inline struct xd_verdict uplink(struct xd_packet *packet, enum x
 		return xd_drop_for(XD_DROP_MARTIAN);
 	if (xd_is_loopback(packet->source) || xd_is_loopback(packet->destination) ||
 	    packet->source == packet->destination || xd_is_nobody(packet->source) ||
-	    xd_subnet_role(packet->source) != XD_SUBNET_NONE)
+	    xd_subnet_role(packet->source) != XD_SUBNET_NONE || is_own(packet))
 		return xd_drop_for(XD_DROP_MARTIAN);
+	if (packet->path == XD_PATH_SCREEN && layer == XD_LAYER_FRAGMENT)
+		return xd_pass();
 	if (layer == XD_LAYER_FIRST) {
-		xd_fragment_forget(packet);
+		if (packet->path != XD_PATH_SCREEN)
+			xd_fragment_forget(packet);
 		layer = XD_LAYER_TRANSPORT;
 	} else if (layer == XD_LAYER_FRAGMENT && xd_fragment_find(packet)) {
 		layer = XD_LAYER_TRANSPORT;
@@ -105,15 +119,9 @@ int xd_uplink_tc(struct __sk_buff *skb)
 /* The same test for XDP, where nobody has compared the address with the interface's before. */
 static __always_inline bool is_for_host(const struct xd_packet *packet)
 {
-	for (int i = 0; i < XD_UPLINK_MAX; i++) {
-		__u32 ifindex = *(volatile __u32 *)&xd_uplink[i].ifindex;
+	struct xd_uplink *uplink = xd_uplink_find(packet->ifindex);
 
-		if (ifindex == packet->ifindex)
-			return xd_mac_is_equal(packet->eth->h_dest, xd_uplink[i].mac);
-		if (!ifindex)
-			break;
-	}
-	return false;
+	return uplink && xd_mac_is_equal(packet->eth->h_dest, uplink->mac);
 }
 
 static __always_inline int uplink_xdp(struct xdp_md *xdp, enum xd_path path)
@@ -137,4 +145,13 @@ int xd_uplink_xdp(struct xdp_md *xdp)
 	int verdict = uplink_xdp(xdp, XD_PATH_DIRECT);
 
 	return verdict == XD_ACT_DETOUR ? xd_uplink_error_xdp(xdp) : verdict;
+}
+
+/* In front of the TC program where XDP is not asked for: drops early, and leaves the rest alone. */
+SEC("xdp")
+int xd_screen_xdp(struct xdp_md *xdp)
+{
+	int verdict = uplink_xdp(xdp, XD_PATH_SCREEN);
+
+	return verdict == XD_ACT_DETOUR ? XDP_PASS : verdict;
 }

@@ -111,6 +111,8 @@ static __always_inline int xd_verdict_tc(struct __sk_buff *skb, struct xd_verdic
 static __always_inline int xd_verdict_xdp(struct xd_verdict verdict)
 {
 	switch (verdict.action) {
+	case XD_TO_LINK:
+		return bpf_redirect(verdict.ifindex, 0);
 	case XD_TO_CONTAINER:
 		/* Where to was said by xd_verdict_is_possible(). */
 		return XDP_REDIRECT;

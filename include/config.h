@@ -17,7 +17,14 @@ struct xd_host {
 	__u16 port_low_host; /* net.ipv4.ip_local_port_range, host order, both included: */
 	__u16 port_high_host; /* not for flows of containers */
 	__u64 proved; /* jiffies; when it was last known to be local. Written by BPF, too */
+	__u64 sources; /* bit xd_host_bit(A) for each address A of the host that nobody may send from */
 };
-XD_SIZE(struct xd_host, 16);
+XD_SIZE(struct xd_host, 24);
+
+/* Spares nearly every packet the lookup of its source in xd_local. */
+static inline __u64 xd_host_bit(__be32 address)
+{
+	return 1ULL << ((address * 0x9e3779b1U) >> 26);
+}
 
 #endif

@@ -34,7 +34,9 @@
 	  "no source port was found for a new flow of a container to the outside")               \
 	X(12, FLOW_FULL, "flow-full", "no room in xd_snat for a new flow of a container")         \
 	X(13, FRAGMENT, "fragment",                                                               \
-	  "a later fragment came whose first one was not seen, or is longer ago than 30 seconds")
+	  "a later fragment came whose first one was not seen, or is longer ago than 30 seconds") \
+	X(14, LIMITED, "limited", "a client sent more packets to a published port than --limit")  \
+	X(15, DENIED, "denied", "a client is refused by --deny, or on no list of --allow")
 
 enum xd_drop_reason {
 #define X(number, symbol, name, sentence) XD_DROP_##symbol = number,

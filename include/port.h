@@ -23,6 +23,8 @@ XD_SIZE(struct xd_port_key, 8);
 #define XD_PORT_MASQUERADED 0x4
 /* Of a routed network: the container's port is open to others as it is, the host's is not. */
 #define XD_PORT_ROUTED 0x8
+/* xd_limit has a row of its counter. */
+#define XD_PORT_LIMITED 0x10
 
 struct xd_port {
 	__be32 address; /* of the container */

@@ -5,11 +5,14 @@
 
 #include "types.h"
 
+/* XDP programs may redirect frames to it, and do. */
+#define XD_UPLINK_XDP 0x1
+
 /* One row of xd_uplink, which is walked up to the first ifindex 0. Written by the loader. */
 struct xd_uplink {
 	__u32 ifindex;
 	__u8 mac[6];
-	__u8 pad[2];
+	__u16 flags; /* XD_UPLINK_* */
 	char name[16]; /* with its NUL (IFNAMSIZ) */
 };
 XD_SIZE(struct xd_uplink, 28);

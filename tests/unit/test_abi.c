@@ -15,6 +15,7 @@
 #include "include/endpoint.h"
 #include "include/exception.h"
 #include "include/fragment.h"
+#include "include/limit.h"
 #include "include/limits.h"
 #include "include/local.h"
 #include "include/network.h"
@@ -48,6 +49,7 @@ static const struct member members[] = {
 	AT(xd_host, port_low_host, 4),
 	AT(xd_host, port_high_host, 6),
 	AT(xd_host, proved, 8),
+	AT(xd_host, sources, 16),
 	AT(xd_count, packets, 0),
 	AT(xd_count, bytes, 8),
 	AT(xd_endpoint, address, 0),
@@ -121,6 +123,17 @@ static const struct member members[] = {
 	AT(xd_reserved, published, 0),
 	AT(xd_reserved, added, 8192),
 	AT(xd_reserved, excluded, 16384),
+	AT(xd_limit, interval_ns, 0),
+	AT(xd_limit, burst_ns, 8),
+	AT(xd_limit, flags, 16),
+	AT(xd_limit, pad, 20),
+	AT(xd_bucket_key, counter, 0),
+	AT(xd_bucket_key, source, 4),
+	AT(xd_bucket, due_ns, 0),
+	AT(xd_list_key, prefix, 0),
+	AT(xd_list_key, counter, 4),
+	AT(xd_list_key, address, 8),
+	AT(xd_list, verdict, 0),
 	AT(xd_fragment_key, source, 0),
 	AT(xd_fragment_key, destination, 4),
 	AT(xd_fragment_key, id, 8),
@@ -175,7 +188,7 @@ static const struct member members[] = {
 	AT(xd_undo, before, 0),
 	AT(xd_uplink, ifindex, 0),
 	AT(xd_uplink, mac, 4),
-	AT(xd_uplink, pad, 10),
+	AT(xd_uplink, flags, 10),
 	AT(xd_uplink, name, 12),
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
@@ -216,7 +229,7 @@ static void keeps_the_size_of_every_struct(void **state)
 {
 	(void)state;
 	assert_int_equal(sizeof(struct xd_config), 8);
-	assert_int_equal(sizeof(struct xd_host), 16);
+	assert_int_equal(sizeof(struct xd_host), 24);
 	assert_int_equal(sizeof(struct xd_count), 16);
 	assert_int_equal(sizeof(struct xd_endpoint), 72);
 	assert_int_equal(sizeof(struct xd_address_key), 8);
@@ -260,10 +273,10 @@ static void keeps_shared_words_aligned(void **state)
 	assert_int_equal(offsetof(struct xd_snat, seen_ns) % 8, 0);
 }
 
-static void keeps_the_limits_of_abi_version_2(void **state)
+static void keeps_the_limits_of_abi_version_3(void **state)
 {
 	(void)state;
-	assert_int_equal(XD_ABI_VERSION, 2);
+	assert_int_equal(XD_ABI_VERSION, 3);
 	assert_int_equal(XD_NAME_LEN, 32);
 	assert_int_equal(XD_SUBNET_MAX, 64);
 	assert_int_equal(XD_UPLINK_MAX, 64);
@@ -284,6 +297,8 @@ static void keeps_the_limits_of_abi_version_2(void **state)
 	assert_int_equal(XD_PORT_EXCEPTION, 2);
 	assert_int_equal(XD_PORT_MASQUERADED, 4);
 	assert_int_equal(XD_PORT_ROUTED, 8);
+	assert_int_equal(XD_PORT_LIMITED, 16);
+	assert_int_equal(XD_UPLINK_XDP, 1);
 	assert_int_equal(XD_PORT_REV_EXCEPTION, 1);
 	assert_int_equal(XD_NETWORK_ICC_OFF, 1);
 	assert_int_equal(XD_NETWORK_INTERNAL, 2);
@@ -321,7 +336,7 @@ static void keeps_the_numbers_of_drop_reasons_for_ever(void **state)
 		"direct-routed", "martian",	  "spoofed",	   "ttl",
 		"rewrite",	 "port-conflict", "exception-full", "untranslated",
 		"isolated",	 "icc",		  "untracked",	    "no-port",
-		"flow-full",	 "fragment",
+		"flow-full",	 "fragment",	  "limited",	    "denied",
 	};
 	size_t i;
 
@@ -393,7 +408,7 @@ int main(void)
 		cmocka_unit_test(has_no_hidden_padding),
 		cmocka_unit_test(keeps_the_size_of_every_struct),
 		cmocka_unit_test(keeps_shared_words_aligned),
-		cmocka_unit_test(keeps_the_limits_of_abi_version_2),
+		cmocka_unit_test(keeps_the_limits_of_abi_version_3),
 		cmocka_unit_test(keeps_the_numbers_of_drop_reasons_for_ever),
 		cmocka_unit_test(numbers_drop_reasons_without_gaps),
 		cmocka_unit_test(names_each_drop_reason_once),
