@@ -328,8 +328,12 @@ int xd_container_xdp(struct xdp_md *xdp)
 {
 	struct xd_packet packet;
 	enum xd_layer layer = xd_packet_parse_xdp(xdp, XD_PATH_DIRECT, &packet);
+	int verdict;
 
-	int verdict = xd_verdict_xdp(container(&packet, layer));
-
+	/* A redirect would lose that the checksum has still to be filled in. */
+	if (layer == XD_LAYER_NONE || layer == XD_LAYER_IPV4 ||
+	    (layer == XD_LAYER_TRANSPORT && xd_packet_is_unsummed(xdp, &packet)))
+		return XDP_PASS;
+	verdict = xd_verdict_xdp(container(&packet, layer));
 	return verdict == XD_ACT_DETOUR ? XDP_PASS : verdict;
 }

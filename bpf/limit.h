@@ -21,7 +21,7 @@ static __always_inline bool is_listed_out(__be32 source, __u32 counter, __u32 fl
 
 /* Two CPUs may both take the last token: the rate is exceeded by one packet for each CPU at most. */
 static __always_inline bool is_over_rate(__be32 source, __u32 counter, const struct xd_limit *limit,
-					 bool is_spending)
+					 __u32 segments, bool is_spending)
 {
 	struct xd_bucket_key key = {
 		.counter = counter,
@@ -29,7 +29,8 @@ static __always_inline bool is_over_rate(__be32 source, __u32 counter, const str
 	};
 	struct xd_bucket *bucket = bpf_map_lookup_elem(&xd_bucket, &key);
 	__u64 now = bpf_ktime_get_ns();
-	struct xd_bucket fresh = { .due_ns = now + limit->interval_ns };
+	__u64 spent = limit->interval_ns * (segments ? segments : 1);
+	struct xd_bucket fresh = { .due_ns = now + spent };
 	__u64 due;
 
 	if (!bucket) {
@@ -41,7 +42,7 @@ static __always_inline bool is_over_rate(__be32 source, __u32 counter, const str
 	if ((__s64)(due - now) > (__s64)limit->burst_ns)
 		return true;
 	if (is_spending)
-		bucket->due_ns = ((__s64)(due - now) > 0 ? due : now) + limit->interval_ns;
+		bucket->due_ns = ((__s64)(due - now) > 0 ? due : now) + spent;
 	return false;
 }
 
@@ -51,9 +52,16 @@ enum xd_limited {
 	XD_DENIED,
 };
 
+/* Of how many packets of the wire it was made; 0 if of itself. */
+static __always_inline __u32 xd_limit_segments(const struct xd_packet *packet)
+{
+	return packet->hook == XD_HOOK_TC ? ((struct __sk_buff *)packet->ctx)->gso_segs : 0;
+}
+
 /* May a packet from outside go to a port that has XD_PORT_LIMITED? Spending it is only who delivers
  * it, and not who looks before. A function of its own, for the sake of the stack. */
-static __noinline enum xd_limited xd_limit_ask(__be32 source, __u32 counter, bool is_spending)
+static __noinline enum xd_limited xd_limit_ask(__be32 source, __u32 counter, __u32 segments,
+					       bool is_spending)
 {
 	struct xd_limit *limit = bpf_map_lookup_elem(&xd_limit, &counter);
 
@@ -61,7 +69,7 @@ static __noinline enum xd_limited xd_limit_ask(__be32 source, __u32 counter, boo
 		return XD_ADMITTED;
 	if (limit->flags & XD_LIMIT_LISTED && is_listed_out(source, counter, limit->flags))
 		return XD_DENIED;
-	if (limit->flags & XD_LIMIT_RATE && is_over_rate(source, counter, limit, is_spending))
+	if (limit->flags & XD_LIMIT_RATE && is_over_rate(source, counter, limit, segments, is_spending))
 		return XD_LIMITED;
 	return XD_ADMITTED;
 }

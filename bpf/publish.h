@@ -73,6 +73,7 @@ static __always_inline struct xd_verdict xd_publish_in(const struct xd_packet *p
 
 	if (port->flags & XD_PORT_LIMITED) {
 		switch (xd_limit_ask(packet->source, port->counter,
+				     xd_limit_segments(packet),
 				     packet->path != XD_PATH_SCREEN)) {
 		case XD_ADMITTED:
 			break;

@@ -131,6 +131,9 @@ static __always_inline int uplink_xdp(struct xdp_md *xdp, enum xd_path path)
 
 	if (layer == XD_LAYER_NONE || !is_for_host(&packet))
 		return XDP_PASS;
+	if (path == XD_PATH_DIRECT && layer == XD_LAYER_TRANSPORT &&
+	    xd_packet_is_unsummed(xdp, &packet))
+		return XDP_PASS;
 	return xd_verdict_xdp(uplink(&packet, layer));
 }
 

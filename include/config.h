@@ -18,8 +18,10 @@ struct xd_host {
 	__u16 port_high_host; /* not for flows of containers */
 	__u64 proved; /* jiffies; when it was last known to be local. Written by BPF, too */
 	__u64 sources; /* bit xd_host_bit(A) for each address A of the host that nobody may send from */
+	__u32 want; /* XD_WANT_* of hook.h */
+	__u32 pad;
 };
-XD_SIZE(struct xd_host, 24);
+XD_SIZE(struct xd_host, 32);
 
 /* Spares nearly every packet the lookup of its source in xd_local. */
 static inline __u64 xd_host_bit(__be32 address)

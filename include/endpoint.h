@@ -16,11 +16,12 @@ struct xd_endpoint {
 	__u32 mtu; /* of the container's eth0, bytes */
 	__u16 flags; /* XD_NETWORK_* of its network */
 	__u16 hairpin; /* XD_HAIRPIN_* */
+	__u32 want; /* XD_WANT_* of hook.h */
 	__u8 mac[6]; /* of the container's eth0 */
 	__u8 gateway_mac[6]; /* of the bridge */
 	char name[XD_NAME_LEN];
 };
-XD_SIZE(struct xd_endpoint, 72);
+XD_SIZE(struct xd_endpoint, 76);
 
 /* What containers did through published ports of this endpoint, so that only its replies pay for
  * a look: set by BPF, never cleared while the row lives; a loader that writes the row keeps it. */

@@ -23,6 +23,6 @@
 #define XD_SAMPLE_MAX 8192 /* flows that `flow list --sample` shows at once (LRU) */
 #define XD_PEER_MAX 65536 /* sockets of the host that were translated (LRU) */
 #define XD_COUNTER_MAX 32768 /* counter ids: one for each mapping and each container */
-#define XD_UNDO_MAX 1024 /* changes to the machine that `down` takes back */
+#define XD_UNDO_MAX 32768 /* changes to the machine that `down` takes back */
 
 #endif

@@ -7,6 +7,9 @@
 
 /* XDP programs may redirect frames to it, and do. */
 #define XD_UPLINK_XDP 0x1
+/* XD_WANT_* of hook.h, in these bits. */
+#define XD_UPLINK_WANT 0xf0
+#define XD_UPLINK_WANT_SHIFT 4
 
 /* One row of xd_uplink, which is walked up to the first ifindex 0. Written by the loader. */
 struct xd_uplink {

@@ -25,7 +25,8 @@ static const struct {
 	{ "xd_connect6", 3230 },
 	{ "xd_sendmsg4", 2510 },
 	{ "xd_screen_xdp", 38600 },
-	{ "xd_container_xdp", 22500 },
+
+	{ "xd_container_xdp", 45300 },
 	{ "xd_recvmsg4", 46 },
 	{ "xd_recvmsg6", 57 },
 	{ "xd_getpeername4", 46 },

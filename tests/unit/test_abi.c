@@ -50,6 +50,8 @@ static const struct member members[] = {
 	AT(xd_host, port_high_host, 6),
 	AT(xd_host, proved, 8),
 	AT(xd_host, sources, 16),
+	AT(xd_host, want, 24),
+	AT(xd_host, pad, 28),
 	AT(xd_count, packets, 0),
 	AT(xd_count, bytes, 8),
 	AT(xd_endpoint, address, 0),
@@ -60,9 +62,10 @@ static const struct member members[] = {
 	AT(xd_endpoint, mtu, 20),
 	AT(xd_endpoint, flags, 24),
 	AT(xd_endpoint, hairpin, 26),
-	AT(xd_endpoint, mac, 28),
-	AT(xd_endpoint, gateway_mac, 34),
-	AT(xd_endpoint, name, 40),
+	AT(xd_endpoint, want, 28),
+	AT(xd_endpoint, mac, 32),
+	AT(xd_endpoint, gateway_mac, 38),
+	AT(xd_endpoint, name, 44),
 	AT(xd_address_key, bridge, 0),
 	AT(xd_address_key, address, 4),
 	AT(xd_address, ifindex, 0),
@@ -229,9 +232,9 @@ static void keeps_the_size_of_every_struct(void **state)
 {
 	(void)state;
 	assert_int_equal(sizeof(struct xd_config), 8);
-	assert_int_equal(sizeof(struct xd_host), 24);
+	assert_int_equal(sizeof(struct xd_host), 32);
 	assert_int_equal(sizeof(struct xd_count), 16);
-	assert_int_equal(sizeof(struct xd_endpoint), 72);
+	assert_int_equal(sizeof(struct xd_endpoint), 76);
 	assert_int_equal(sizeof(struct xd_address_key), 8);
 	assert_int_equal(sizeof(struct xd_address), 16);
 	assert_int_equal(sizeof(struct xd_exception_key), 16);
@@ -289,7 +292,7 @@ static void keeps_the_limits_of_abi_version_3(void **state)
 	assert_int_equal(XD_SAMPLE_MAX, 8192);
 	assert_int_equal(XD_PEER_MAX, 65536);
 	assert_int_equal(XD_COUNTER_MAX, 32768);
-	assert_int_equal(XD_UNDO_MAX, 1024);
+	assert_int_equal(XD_UNDO_MAX, 32768);
 	assert_int_equal(XD_COUNT_IN, 0);
 	assert_int_equal(XD_COUNT_OUT, 1);
 	assert_int_equal(XD_COUNT_DIRECTIONS, 2);
