@@ -324,7 +324,7 @@ int xd_container_tc(struct __sk_buff *skb)
 
 /* In front of the TC program, which gets whatever needs more than lookups. */
 SEC("xdp")
-int xd_container_xdp(struct xdp_md *xdp)
+int xd_endpoint_xdp(struct xdp_md *xdp)
 {
 	struct xd_packet packet;
 	enum xd_layer layer = xd_packet_parse_xdp(xdp, XD_PATH_DIRECT, &packet);

@@ -24,15 +24,16 @@
 #include "loader/attach.h"
 #include "loader/error.h"
 #include "loader/flow.h"
+#include "loader/hook.h"
 #include "loader/netns.h"
 #include "loader/network.h"
 #include "loader/port.h"
 #include "loader/reserve.h"
 #include "loader/step.h"
 #include "loader/table.h"
+#include "loader/undo.h"
 
 #define HOST_PREFIX "xd-"
-#define CONTAINER_LINK "eth0"
 
 #define RUNNING_TRIES 1000 /* a millisecond each */
 
@@ -86,7 +87,7 @@ static bool has_container_link(int netns_fd, const struct xd_endpoint *endpoint,
 
 	if (xd_rtnl_open(netns_fd, &rtnl))
 		return false;
-	if (xd_link_find(rtnl, CONTAINER_LINK, ret_link) ||
+	if (xd_link_find(rtnl, XD_ENDPOINT_LINK, ret_link) ||
 	    memcmp(ret_link->mac, endpoint->mac, sizeof(endpoint->mac))) {
 		xd_rtnl_close(rtnl);
 		return false;
@@ -150,6 +151,8 @@ static int disconnect(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 	if (!r)
 		r = xd_table_delete(instance, XD_TABLE_ADDRESS, &address);
 	if (!r)
+		r = xd_hook_detach(instance, XD_HOOK_CONTAINER, endpoint->ifindex, value->name);
+	if (!r)
 		r = xd_detach(instance, XD_ATTACH_CONTAINER, endpoint->ifindex, value->name);
 	/* Without its row the device is not the one that the row was made for. */
 	if (!r && endpoint->is_alive)
@@ -157,6 +160,8 @@ static int disconnect(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 	if (!r && endpoint->is_alive && !xd_link_get(rtnl, endpoint->ifindex, &link))
 		r = xd_error_system(-EBUSY, "container %s: %s is still there", value->name,
 				    link.name);
+	if (!r)
+		r = xd_undo_forget(instance, "offload", value->name);
 free:
 	free(ports);
 	free(revs);
@@ -295,7 +300,7 @@ int xd_endpoint_sweep(const struct xd_instance *instance)
 /* Pins of programs whose device is gone. */
 static int remove_links(const struct xd_instance *instance, const struct xd_state *state)
 {
-	static const char prefix[] = "container-";
+	static const char prefix[] = "container-", xdp_prefix[] = "xdp-container-";
 	char path[XD_PIN_PATH_LEN];
 	struct dirent *entry;
 	DIR *directory;
@@ -305,16 +310,20 @@ static int remove_links(const struct xd_instance *instance, const struct xd_stat
 	if (!directory)
 		return xd_error_system(-errno, "%s", path);
 	while (!r && (entry = readdir(directory))) {
+		bool is_xdp = !strncmp(entry->d_name, xdp_prefix, sizeof(xdp_prefix) - 1);
 		unsigned long ifindex;
 		bool is_known = false;
 
-		if (strncmp(entry->d_name, prefix, sizeof(prefix) - 1))
+		if (!is_xdp && strncmp(entry->d_name, prefix, sizeof(prefix) - 1))
 			continue;
-		ifindex = strtoul(entry->d_name + sizeof(prefix) - 1, NULL, 10);
+		ifindex = strtoul(strrchr(entry->d_name, '-') + 1, NULL, 10);
 		for (size_t i = 0; i < state->endpoint_count; i++)
 			is_known |= state->endpoints[i].ifindex == ifindex;
 		if (!is_known)
-			r = xd_detach(instance, XD_ATTACH_CONTAINER, ifindex, entry->d_name);
+			r = is_xdp ? xd_hook_detach(instance, XD_HOOK_CONTAINER, ifindex,
+						    entry->d_name) :
+				     xd_detach(instance, XD_ATTACH_CONTAINER, ifindex,
+					       entry->d_name);
 	}
 	closedir(directory);
 	return r;
@@ -333,6 +342,8 @@ int xd_endpoint_heal(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		r = remove_namespaces(instance, &state);
 	if (!r)
 		r = remove_links(instance, &state);
+	if (!r)
+		r = xd_hook_forget(instance, &state);
 	if (!r)
 		r = xd_reserve_update(instance, &state, NULL, 0);
 	if (r)
@@ -486,7 +497,7 @@ static int make_link(struct xd_rtnl *rtnl, struct plan *plan)
 
 	host_name(value->name, name);
 	r = xd_link_add_veth(rtnl, name, value->bridge, plan->network.mtu, plan->netns_fd,
-			     CONTAINER_LINK, value->mac);
+			     XD_ENDPOINT_LINK, value->mac);
 	plan->has_link = !r;
 	if (!r)
 		r = xd_link_find(rtnl, name, &link);
@@ -541,7 +552,7 @@ static int set_container(const struct plan *plan)
 	if (!r)
 		r = xd_link_set_up(rtnl, loopback.ifindex, true);
 	if (!r)
-		r = xd_link_find(rtnl, CONTAINER_LINK, &eth);
+		r = xd_link_find(rtnl, XD_ENDPOINT_LINK, &eth);
 	if (!r)
 		r = xd_link_add_address(rtnl, eth.ifindex, value->address, value->mask);
 	if (!r)
@@ -564,7 +575,7 @@ static int announce(const struct xd_instance *instance, const struct plan *plan)
 	r = xd_rtnl_open(plan->netns_fd, &rtnl);
 	if (r)
 		return r;
-	r = xd_link_find(rtnl, CONTAINER_LINK, &eth);
+	r = xd_link_find(rtnl, XD_ENDPOINT_LINK, &eth);
 	xd_rtnl_close(rtnl);
 	if (!r)
 		r = xd_netns_enter(plan->netns_fd);
@@ -593,7 +604,7 @@ static int wait_running(struct xd_rtnl *rtnl, __u32 ifindex)
 }
 
 static int connect_container(const struct xd_instance *instance, struct xd_rtnl *rtnl,
-			     struct plan *plan)
+			     const struct xd_state *state, struct plan *plan)
 {
 	const struct xd_endpoint *value = &plan->row.value;
 	int r;
@@ -601,6 +612,8 @@ static int connect_container(const struct xd_instance *instance, struct xd_rtnl 
 	r = set_rows(instance, &plan->row);
 	if (!r)
 		r = xd_attach(instance, XD_ATTACH_CONTAINER, plan->row.ifindex, value->name);
+	if (!r)
+		r = xd_hook_connect(instance, rtnl, state, &plan->row, plan->netns_fd);
 	if (!r)
 		r = set_container(plan);
 	if (!r)
@@ -660,7 +673,7 @@ int xd_endpoint_add(const struct xd_instance *instance, const struct xd_endpoint
 				r = make_link(rtnl, &plan);
 		}
 		if (!r)
-			r = connect_container(instance, rtnl, &plan);
+			r = connect_container(instance, rtnl, &state, &plan);
 	}
 	if (!r && options->spec_count)
 		r = xd_port_add(instance, &state, &plan.row, options->specs, options->spec_count,
@@ -698,6 +711,8 @@ int xd_endpoint_remove(const struct xd_instance *instance, const char *name)
 		xd_state_free(&state);
 		if (!r)
 			r = xd_endpoint_heal(instance, rtnl, &state);
+		if (!r)
+			r = xd_hook_relax(instance, &state);
 		if (!r)
 			r = xd_network_refresh(instance, rtnl, &state);
 	}

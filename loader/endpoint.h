@@ -11,6 +11,9 @@
 #include "loader/reconcile.h"
 #include "loader/spec.h"
 
+/* The container's own end of its veth pair. */
+#define XD_ENDPOINT_LINK "eth0"
+
 struct xd_endpoint_options {
 	const char *name;
 	const char *bridge; /* NULL: docker0, or the only network */

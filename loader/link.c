@@ -325,6 +325,8 @@ static int receive_link(struct nlmsghdr *header, void *arg)
 	link->is_loopback = head->ifi_flags & IFF_LOOPBACK;
 	if (attrs[IFLA_MASTER])
 		link->master = nla_get_u32(attrs[IFLA_MASTER]);
+	if (attrs[IFLA_LINK])
+		link->lower = nla_get_u32(attrs[IFLA_LINK]);
 	if (attrs[IFLA_MTU])
 		link->mtu = nla_get_u32(attrs[IFLA_MTU]);
 	if (attrs[IFLA_ADDRESS] && nla_len(attrs[IFLA_ADDRESS]) == sizeof(link->mac))

@@ -20,6 +20,7 @@ void xd_rtnl_close(struct xd_rtnl *rtnl); /* NULL is allowed */
 struct xd_link {
 	__u32 ifindex;
 	__u32 master; /* ifindex of its bridge or bond, or 0 */
+	__u32 lower; /* ifindex of the device below a VLAN, or of a veth's peer; or 0 */
 	__u32 mtu; /* bytes */
 	__u16 type; /* ARPHRD_* */
 	bool is_up; /* IFF_UP */

@@ -21,6 +21,7 @@
 #include "include/local.h"
 #include "loader/endpoint.h"
 #include "loader/error.h"
+#include "loader/hook.h"
 #include "loader/netns.h"
 #include "loader/reserve.h"
 #include "loader/spec.h"
@@ -458,21 +459,40 @@ static int set_network(const struct xd_instance *instance, const struct plan *pl
 	return xd_table_put(instance, XD_TABLE_NETWORK, &bridge->ifindex, &network);
 }
 
+/* What is kept of an uplink, which may have gone and come back with another ifindex. */
+static __u16 kept_flags(const struct xd_link *link, const struct xd_uplink *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(rows[i].name, link->name))
+			return rows[i].ifindex == link->ifindex ? rows[i].flags :
+								  rows[i].flags & XD_UPLINK_WANT;
+	return 0;
+}
+
 /* The rows of the plan's uplinks, then those of others that are still attached. */
 static int write_uplinks(const struct xd_instance *instance, const struct plan *plan,
 			 const struct xd_uplink *others, size_t other_count)
 {
-	struct xd_uplink *rows;
-	size_t count = 0;
+	struct xd_uplink *rows, *before;
+	size_t count = 0, before_count;
+	int r;
 
 	if (xd_step_is_dry_run())
 		return 0;
+	r = xd_uplink_list(instance, &before, &before_count);
+	if (r)
+		return r;
 	rows = xd_uplink_map(instance);
-	if (!rows)
+	if (!rows) {
+		free(before);
 		return -EIO;
+	}
 	for (size_t i = 0; i < plan->uplink_count; i++) {
 		const struct xd_link *link = plan->uplinks[i];
-		struct xd_uplink row = { .ifindex = link->ifindex };
+		struct xd_uplink row = {
+			.ifindex = link->ifindex,
+			.flags = kept_flags(link, before, before_count),
+		};
 
 		memcpy(row.mac, link->mac, sizeof(row.mac));
 		snprintf(row.name, sizeof(row.name), "%s", link->name);
@@ -482,6 +502,7 @@ static int write_uplinks(const struct xd_instance *instance, const struct plan *
 		rows[count++] = others[i];
 	memset(&rows[count], 0, (XD_UPLINK_MAX - count) * sizeof(*rows));
 	xd_data_unmap(rows);
+	free(before);
 	return 0;
 }
 
@@ -511,8 +532,11 @@ static int set_uplinks(const struct xd_instance *instance, const struct plan *pl
 	for (size_t i = 0; !r && i < plan->uplink_count; i++)
 		r = xd_attach(instance, XD_ATTACH_UPLINK, plan->uplinks[i]->ifindex,
 			      plan->uplinks[i]->name);
-	for (size_t i = 0; !r && i < others; i++)
-		r = xd_detach(instance, XD_ATTACH_UPLINK, rows[i].ifindex, rows[i].name);
+	for (size_t i = 0; !r && i < others; i++) {
+		r = xd_hook_detach(instance, XD_HOOK_UPLINK, rows[i].ifindex, rows[i].name);
+		if (!r)
+			r = xd_detach(instance, XD_ATTACH_UPLINK, rows[i].ifindex, rows[i].name);
+	}
 	free(rows);
 	return r ? r : write_uplinks(instance, plan, NULL, 0);
 }
@@ -579,6 +603,9 @@ int xd_network_up(struct xd_instance *instance, const struct xd_network_options 
 		r = xd_pin_sweep(instance);
 	if (!r && was_up)
 		r = xd_endpoint_heal(instance, plan.rtnl, &state);
+	if (!r)
+		r = xd_hook_check(instance, &options->hook, plan.links, plan.link_count,
+				  plan.uplinks, plan.uplink_count, options->bridge, &state);
 	if (!r && was_up)
 		r = remove_vanished(instance, &plan, &state);
 	if (!r)
@@ -604,6 +631,11 @@ int xd_network_up(struct xd_instance *instance, const struct xd_network_options 
 		r = xd_attach_sockets(instance);
 	if (!r)
 		r = set_uplinks(instance, &plan);
+	if (!r)
+		r = xd_hook_remember(instance, &options->hook, plan.links, plan.link_count,
+				     &state);
+	if (!r)
+		r = xd_hook_apply(instance, plan.rtnl, &state);
 	if (!r)
 		r = xd_network_refresh(instance, plan.rtnl, &state);
 	xd_state_free(&state);
@@ -784,6 +816,8 @@ int xd_network_down(struct xd_instance *instance, const char *bridge)
 	} else if (!r) {
 		xd_state_free(&state);
 		r = xd_endpoint_heal(instance, rtnl, &state);
+		if (!r)
+			r = xd_hook_relax(instance, &state);
 		if (!r)
 			r = xd_network_refresh(instance, rtnl, &state);
 	}
@@ -1074,6 +1108,8 @@ int xd_network_refresh(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		r = refresh_endpoints(instance, state);
 	if (!r)
 		r = refresh_locals(instance, addresses, count, state);
+	if (!r)
+		r = xd_hook_refresh(instance, state);
 	free(addresses);
 	return r;
 }

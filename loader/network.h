@@ -9,6 +9,7 @@
 #include "include/network.h"
 #include "include/uplink.h"
 #include "loader/attach.h"
+#include "loader/hook.h"
 #include "loader/link.h"
 #include "loader/object.h"
 #include "loader/pin.h"
@@ -26,6 +27,7 @@ struct xd_network_options {
 	__u32 mtu; /* bytes; 0: the uplink's */
 	__u16 flags_said; /* XD_NETWORK_* that are asked for; the rest stays, or is the default */
 	__u16 flags; /* their values */
+	struct xd_hook_options hook;
 	__u32 room[XD_ROOMS]; /* rows; 0: what the maps have, or the default */
 };
 

@@ -70,7 +70,7 @@ static int flow(struct xd_instance *instance, int argc, char **argv, int *status
 
 const struct command commands[] = {
 	{ "up",
-	  "[BRIDGE] [--subnet CIDR] [--uplink IF]... [--mtu N] [--icc on|off] [--internal]\n"
+	  "[BRIDGE] [--subnet CIDR] [--uplink IF]... [--mtu N] [--hook HOOK]... [--icc on|off] [--internal]\n"
 	  "         [--masquerade on|off] [--gateway-mode nat|nat-unprotected|routed]\n"
 	  "         [--source-check on|off] [--max-ports N] [--max-flows N]\n"
 	  "         [--max-exceptions N] [--max-fragments N]",
@@ -80,6 +80,11 @@ const struct command commands[] = {
 	  "written\n"
 	  "--uplink IF           where the outside comes from; each Ethernet interface that is up\n"
 	  "--mtu N               of the bridge and the containers; that of the default route\n"
+	  "--hook [IF=]HOOK      of the instance, or of one interface or container:\n"
+	  "                        auto         what costs nothing; the default\n"
+	  "                        tc           TC alone\n"
+	  "                        xdp          XDP of the driver in front of TC\n"
+	  "                        xdp-generic  XDP where the driver has none\n"
 	  "--icc on|off          do containers of this bridge reach each other; on\n"
 	  "--internal            they reach nothing else, and nothing is published there\n"
 	  "--masquerade on|off   do flows to the outside get an address of the host; on\n"

@@ -31,6 +31,7 @@ enum {
 	OPTION_SUBNET = 256,
 	OPTION_UPLINK,
 	OPTION_MTU,
+	OPTION_HOOK,
 	OPTION_ICC,
 	OPTION_INTERNAL,
 	OPTION_MASQUERADE,
@@ -46,6 +47,7 @@ static const struct option up_options[] = {
 	{ "subnet", required_argument, NULL, OPTION_SUBNET },
 	{ "uplink", required_argument, NULL, OPTION_UPLINK },
 	{ "mtu", required_argument, NULL, OPTION_MTU },
+	{ "hook", required_argument, NULL, OPTION_HOOK },
 	{ "icc", required_argument, NULL, OPTION_ICC },
 	{ "internal", no_argument, NULL, OPTION_INTERNAL },
 	{ "masquerade", required_argument, NULL, OPTION_MASQUERADE },
@@ -139,8 +141,27 @@ static int parse_flag(int option, const char *text, struct xd_network_options *o
 	return r;
 }
 
+/* "xdp", or "IF=xdp". The words are those of argv. */
+static int parse_hook(char *text, struct xd_hook_options *hook, struct xd_hook_word *words)
+{
+	char *equals = strchr(text, '=');
+	__u32 want = XD_WANT_NOTHING;
+	int r;
+
+	r = xd_hook_parse(equals ? equals + 1 : text, &want);
+	if (r)
+		return r;
+	if (!equals) {
+		hook->want = want;
+		return 0;
+	}
+	*equals = '\0';
+	words[hook->count++] = (struct xd_hook_word){ .name = text, .want = want };
+	return 0;
+}
+
 static int parse_up(int argc, char **argv, struct xd_network_options *options,
-		    const char **uplinks)
+		    const char **uplinks, struct xd_hook_word *words)
 {
 	unsigned long number;
 	int option, r = 0;
@@ -152,6 +173,9 @@ static int parse_up(int argc, char **argv, struct xd_network_options *options,
 			break;
 		case OPTION_UPLINK:
 			uplinks[options->uplink_count++] = optarg;
+			break;
+		case OPTION_HOOK:
+			r = parse_hook(optarg, &options->hook, words);
 			break;
 		case OPTION_MTU:
 			r = xd_spec_parse_number("mtu", optarg, MTU_MIN, MTU_MAX, &number);
@@ -211,18 +235,24 @@ static int add_uplinks(const struct xd_instance *instance, struct json_object *o
 int up(struct xd_instance *instance, int argc, char **argv, int *status)
 {
 	const char **uplinks = calloc(argc, sizeof(*uplinks));
-	struct xd_network_options options = { .bridge = XD_NETWORK_DEFAULT, .uplinks = uplinks };
+	struct xd_hook_word *words = calloc(argc, sizeof(*words));
+	struct xd_network_options options = {
+		.bridge = XD_NETWORK_DEFAULT,
+		.uplinks = uplinks,
+		.hook.words = words,
+	};
 	struct xd_network network;
 	__u32 ifindex;
 	int r;
 
 	(void)status;
-	if (!uplinks)
-		return xd_error_system(-ENOMEM, "up");
-	r = parse_up(argc, argv, &options, uplinks);
+	r = uplinks && words ? 0 : xd_error_system(-ENOMEM, "up");
+	if (!r)
+		r = parse_up(argc, argv, &options, uplinks, words);
 	if (!r)
 		r = xd_network_up(instance, &options);
 	free(uplinks);
+	free(words);
 	if (r)
 		fputs(xd_log(), stderr);
 	if (r || xd_step_is_dry_run())

@@ -12,6 +12,7 @@
 #include "include/drop.h"
 #include "loader/attach.h"
 #include "loader/error.h"
+#include "loader/hook.h"
 #include "loader/link.h"
 #include "loader/log.h"
 #include "loader/network.h"
@@ -200,6 +201,52 @@ static int show_uplinks(const struct xd_instance *instance)
 	return 0;
 }
 
+/* What is in front of the TC program of each interface, and why. */
+static int show_hooks(const struct xd_instance *instance, const struct xd_state *state)
+{
+	static const char *const columns[] = { "interface", "is",	 "asked", "hook",
+					       "early_drop", "why", NULL };
+	static const char *const places[] = {
+		[XD_HOOK_UPLINK] = "uplink",
+		[XD_HOOK_CONTAINER] = "container",
+		[XD_HOOK_BRIDGE] = "bridge",
+	};
+	static const char *const hooks[] = {
+		[XD_HOOKED_TC] = "tc",
+		[XD_HOOKED_SCREEN] = "tc",
+		[XD_HOOKED_XDP] = "xdp",
+		[XD_HOOKED_GENERIC] = "xdp-generic",
+	};
+	struct json_object *array;
+	struct xd_hook_row *rows;
+	struct xd_rtnl *rtnl;
+	size_t count;
+	int r;
+
+	r = xd_rtnl_open(-1, &rtnl);
+	if (r)
+		return r;
+	r = xd_hook_list(instance, rtnl, state, &rows, &count);
+	xd_rtnl_close(rtnl);
+	if (r)
+		return r;
+	array = json_object_new_array();
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *row = json_object_new_object();
+
+		output_add_text(row, "interface", rows[i].name);
+		output_add_text(row, "is", places[rows[i].place]);
+		output_add_text(row, "asked", xd_hook_name(rows[i].want));
+		output_add_text(row, "hook", hooks[rows[i].hooked]);
+		output_add_bool(row, "early_drop", rows[i].hooked != XD_HOOKED_TC);
+		output_add_text(row, "why", rows[i].why);
+		json_object_array_add(array, row);
+	}
+	output_table("hooks", array, columns);
+	free(rows);
+	return 0;
+}
+
 static int show_changes(const struct xd_instance *instance)
 {
 	static const char *const columns[] = { "changed", "before", NULL };
@@ -217,7 +264,7 @@ static int show_changes(const struct xd_instance *instance)
 		struct json_object *row = json_object_new_object();
 
 		output_add_text(row, "changed", keys[i].what);
-		/* Only a sysctl and an MTU had a value before; the rest was not there. */
+		/* Only these had a value before that says something; the rest was not there. */
 		if (!strncmp(keys[i].what, "sysctl ", 7) || !strncmp(keys[i].what, "mtu ", 4))
 			output_add_text(row, "before", before[i].before);
 		json_object_array_add(array, row);
@@ -309,6 +356,8 @@ int status_show(struct xd_instance *instance, int argc, char **argv, int *status
 		r = show_networks(instance, &state);
 	if (!r)
 		r = show_uplinks(instance);
+	if (!r)
+		r = show_hooks(instance, &state);
 	if (!r)
 		r = show_maps(instance);
 	if (!r)

@@ -41,7 +41,7 @@ _xdock() {
 			((i++))
 			[[ $command ]] || netns=(-N "${COMP_WORDS[i]}")
 			;;
-		--subnet | --uplink | --mtu | --max-ports | --name | --bridge | --ip | --pid) ((i++)) ;;
+		--subnet | --uplink | --mtu | --hook | --max-ports | --name | --bridge | --ip | --pid) ((i++)) ;;
 		--icc | --masquerade | --gateway-mode | --source-check) ((i++)) ;;
 		--max-flows | --max-exceptions | --max-fragments | --container | --sample) ((i++)) ;;
 		-p | --publish) ((i++)) ;;
@@ -63,6 +63,7 @@ _xdock() {
 	--uplink) choices=$(_xdock_names /sys/class/net/*) ;;
 	--bridge) choices=$(_xdock_bridges) ;;
 	--icc | --masquerade | --source-check) choices='on off' ;;
+	--hook) choices='auto tc xdp xdp-generic' ;;
 	--gateway-mode) choices='nat nat-unprotected routed' ;;
 	--container) choices=$(_xdock_containers "${netns[@]}") ;;
 	--subnet | --mtu | --max-* | --name | --ip | --pid | --sample | -p | --publish) ;;
@@ -74,7 +75,7 @@ _xdock() {
 				choices='--netns --json --dry-run --verbose --help --version'
 			;;
 		'up ')
-			choices='--subnet --uplink --mtu --icc --internal --masquerade --gateway-mode
+			choices='--subnet --uplink --mtu --hook --icc --internal --masquerade --gateway-mode
 				--source-check --max-ports --max-flows --max-exceptions --max-fragments'
 			[[ $word == -* ]] || choices=$(_xdock_bridges)
 			;;

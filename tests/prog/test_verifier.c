@@ -26,7 +26,7 @@ static const struct {
 	{ "xd_sendmsg4", 2510 },
 	{ "xd_screen_xdp", 38600 },
 
-	{ "xd_container_xdp", 45300 },
+	{ "xd_endpoint_xdp", 45300 },
 	{ "xd_recvmsg4", 46 },
 	{ "xd_recvmsg6", 57 },
 	{ "xd_getpeername4", 46 },
