@@ -138,6 +138,15 @@ __u16 frame_transport_sum(const struct frame *frame, size_t at)
 		    (protocol == IPPROTO_ICMP ? 0 : pseudo + length));
 }
 
+bool frame_is_unsummed(const struct frame *frame)
+{
+	size_t check = frame_checksum_offset(frame, FRAME_IP);
+	__u32 length = frame_get16(frame, FRAME_IP + 2) - sizeof(struct iphdr);
+
+	return check && fold(sum_bytes(frame->bytes + FRAME_IP + 12, 8) +
+			     frame->bytes[FRAME_IP + 9] + length) == frame_get16(frame, check);
+}
+
 void frame_sum_transport(struct frame *frame)
 {
 	size_t check = frame_checksum_offset(frame, FRAME_IP);

@@ -84,6 +84,10 @@ void frame_answer(struct frame *frame);
  * at FRAME_IP or FRAME_EMBEDDED: 0xffff says that it is right, and a translation must keep whatever
  * it was. What is cut off counts as 0: in and out of a translation lack the same. */
 __u16 frame_ip_sum(const struct frame *frame, size_t at);
+/* Does TCP's or UDP's checksum look like that of a frame whose device is to sum it? Then XDP leaves it
+ * to TC: one of 65536 complete ones does, too. */
+bool frame_is_unsummed(const struct frame *frame);
+
 __u16 frame_transport_sum(const struct frame *frame, size_t at);
 /* Where the checksum of the transport is, of the packet at `at`. 0: it has none. */
 size_t frame_checksum_offset(const struct frame *frame, size_t at);

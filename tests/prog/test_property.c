@@ -569,8 +569,9 @@ static void returns_every_answer_to_who_asked(void **state)
 		assert_int_equal(result.verdict, HOST_REDIRECT);
 		frame = result.frame;
 		frame_answer(&frame);
-		assert_int_equal(host_try(n % 2 ? HOST_UPLINK_TC : HOST_UPLINK_XDP, &frame, NULL,
-					  0, &result), 0);
+		assert_int_equal(host_try(n % 2 || frame_is_unsummed(&frame) ? HOST_UPLINK_TC :
+									       HOST_UPLINK_XDP,
+					  &frame, NULL, 0, &result), 0);
 		assert_int_equal(result.verdict, HOST_REDIRECT);
 		/* As if the remote had answered the container itself, one hop away. */
 		frame_answer(&want);

@@ -156,6 +156,10 @@ static void sums_right_for_every_client_port(void **state)
 		frame_build(&spec, &in);
 		frame_build(&to, &out);
 		assert_int_equal(host_try(host_hook(state), &in, NULL, 0, &result), 0);
+		if (host_hook(state) == HOST_UPLINK_XDP && frame_is_unsummed(&in)) {
+			assert_int_equal(result.verdict, HOST_PASS);
+			continue;
+		}
 		assert_int_equal(result.verdict, HOST_REDIRECT);
 		frame_assert_equal(&result.frame, &out, "client port");
 	}
