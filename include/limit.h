@@ -15,7 +15,7 @@ struct xd_limit {
 	__u64 interval_ns; /* of two packets at the rate */
 	__u64 burst_ns; /* how far a client may be ahead of the rate */
 	__u32 flags; /* XD_LIMIT_* */
-	__u32 pad;
+	__u32 rate; /* packets a second, as they were asked for */
 };
 XD_SIZE(struct xd_limit, 24);
 

@@ -25,6 +25,7 @@
 #include "loader/error.h"
 #include "loader/flow.h"
 #include "loader/hook.h"
+#include "loader/limit.h"
 #include "loader/netns.h"
 #include "loader/network.h"
 #include "loader/port.h"
@@ -344,6 +345,8 @@ int xd_endpoint_heal(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 		r = remove_links(instance, &state);
 	if (!r)
 		r = xd_hook_forget(instance, &state);
+	if (!r)
+		r = xd_limit_heal(instance, &state);
 	if (!r)
 		r = xd_reserve_update(instance, &state, NULL, 0);
 	if (r)
@@ -677,7 +680,7 @@ int xd_endpoint_add(const struct xd_instance *instance, const struct xd_endpoint
 	}
 	if (!r && options->spec_count)
 		r = xd_port_add(instance, &state, &plan.row, options->specs, options->spec_count,
-				NULL, NULL, NULL);
+				NULL, NULL, NULL, NULL);
 	plan.row.is_alive = true;
 	if (!r)
 		*ret_endpoint = plan.row;

@@ -1065,14 +1065,46 @@ static int read_port_range(__u16 *ret_low_host, __u16 *ret_high_host)
 	return 0;
 }
 
+/* Where an uplink may bring packets from the host's own addresses, as the kernel sees it. */
+static bool accepts_local(const struct xd_instance *instance)
+{
+	struct xd_uplink *uplinks;
+	char name[80], value[16];
+	bool is_accepted;
+	size_t count;
+
+	is_accepted = !xd_sysctl_read("net.ipv4.conf.all.accept_local", value, sizeof(value)) &&
+		      strcmp(value, "0");
+	if (!xd_uplink_list(instance, &uplinks, &count)) {
+		for (size_t i = 0; i < count; i++) {
+			snprintf(name, sizeof(name), "net.ipv4.conf.%s.accept_local",
+				 uplinks[i].name);
+			/* In a sysctl's name a dot of an interface is a slash. */
+			for (char *c = name + strlen("net.ipv4.conf."); c < name + strlen(name) -
+			     strlen(".accept_local"); c++)
+				if (*c == '.')
+					*c = '/';
+			is_accepted |= !xd_sysctl_read(name, value, sizeof(value)) &&
+				       strcmp(value, "0");
+		}
+		free(uplinks);
+	}
+	xd_error_clear();
+	return is_accepted;
+}
+
 static int refresh_host(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 			const struct xd_link_address *addresses, size_t address_count)
 {
 	__be32 address = default_address(instance, rtnl, addresses, address_count);
 	struct xd_host *host;
 	__u16 low = 0, high = 0;
+	__u64 sources = 0;
 	int r;
 
+	if (!accepts_local(instance))
+		for (size_t i = 0; i < address_count; i++)
+			sources |= xd_host_bit(addresses[i].address);
 	r = read_port_range(&low, &high);
 	if (r)
 		return r;
@@ -1081,6 +1113,7 @@ static int refresh_host(const struct xd_instance *instance, struct xd_rtnl *rtnl
 		return -EIO;
 	host->port_low_host = low;
 	host->port_high_host = high;
+	*(volatile __u64 *)&host->sources = sources;
 	if (host->address != address) {
 		host->proved = 0;
 		*(volatile __be32 *)&host->address = address;

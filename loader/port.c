@@ -76,6 +76,7 @@ struct batch {
 	const struct xd_instance *instance;
 	const struct xd_state *state;
 	const struct xd_endpoint_row *endpoint;
+	const struct xd_limits *limits; /* NULL: as they are */
 	struct xd_port_index *index;
 	struct xd_hold hold;
 	__u32 mtu;
@@ -144,6 +145,11 @@ static int take_counter(struct batch *batch)
 	return r;
 }
 
+static bool has_limits(const struct batch *batch)
+{
+	return batch->limits && !xd_limit_is_none(batch->limits);
+}
+
 /* One more row of the batch. The first mapping of a container port is its canonical one. */
 static int take(struct batch *batch, const struct xd_port_key *key, __be16 port)
 {
@@ -162,6 +168,7 @@ static int take(struct batch *batch, const struct xd_port_key *key, __be16 port)
 		.mask = endpoint->mask,
 		.port = port,
 		.flags = (is_canonical ? XD_PORT_CANONICAL : 0) |
+			 (has_limits(batch) ? XD_PORT_LIMITED : 0) |
 			 (endpoint->flags & XD_NETWORK_ROUTED ? XD_PORT_ROUTED : 0),
 		.ifindex = batch->endpoint->ifindex,
 		.counter = batch->counter,
@@ -417,9 +424,91 @@ static int add_locals(const struct batch *batch)
 	return r;
 }
 
+/* Limits are those of a whole spec: all ports that share a counter with one of the batch are in it. */
+static int check_limits(const struct batch *batch)
+{
+	struct {
+		__u32 here, all;
+	} *counts = calloc(XD_COUNTER_MAX, sizeof(*counts));
+	const struct xd_state *state = batch->state;
+	char text[PORT_TEXT_LEN];
+	int r = 0;
+
+	if (!counts)
+		return xd_error_system(-ENOMEM, "limits");
+	for (size_t i = 0; i < state->port_count; i++)
+		counts[state->ports[i].value.counter % XD_COUNTER_MAX].all++;
+	for (size_t i = 0; i < batch->count; i++)
+		counts[batch->rows[i].value.counter % XD_COUNTER_MAX].here++;
+	for (size_t i = 0; !r && i < batch->count; i++) {
+		__u32 counter = batch->rows[i].value.counter % XD_COUNTER_MAX;
+
+		if (counts[counter].here < counts[counter].all)
+			r = xd_error_usage("port %s: was published together with others, and they "
+					   "have their limits together",
+					   format_key(&batch->rows[i].key, text));
+	}
+	free(counts);
+	return r;
+}
+
+static int put_limits(const struct batch *batch)
+{
+	__u32 last = 0;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < batch->count; i++) {
+		__u32 counter = batch->rows[i].value.counter;
+
+		if (counter != last)
+			r = xd_limit_put(batch->instance, counter, batch->limits);
+		last = counter;
+	}
+	return r;
+}
+
+/* The rows that were there before, as they are by now. */
+static int set_limited(const struct batch *batch)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < batch->count; i++) {
+		struct xd_port value;
+
+		r = xd_table_get(batch->instance, XD_TABLE_PORT, &batch->rows[i].key, &value);
+		if (r == -ENOENT) {
+			r = 0;
+			continue;
+		}
+		if (r || !(value.flags & XD_PORT_LIMITED) == !has_limits(batch))
+			continue;
+		value.flags ^= XD_PORT_LIMITED;
+		r = xd_table_put(batch->instance, XD_TABLE_PORT, &batch->rows[i].key, &value);
+	}
+	return r;
+}
+
+/* Rows of limits are there as long as a port may ask for them. */
+static int apply_limits(const struct batch *batch)
+{
+	int r = 0;
+
+	if (!batch->limits ||
+	    !xd_step("limit ports of container %s", batch->endpoint->value.name))
+		return 0;
+	if (has_limits(batch))
+		r = put_limits(batch);
+	if (!r)
+		r = set_limited(batch);
+	if (!r && !has_limits(batch))
+		r = put_limits(batch);
+	/* A flag that the programs have set meanwhile is in the reverse row, too. */
+	return r ? r : mend_flags(batch->instance);
+}
+
 int xd_port_add(const struct xd_instance *instance, const struct xd_state *state,
 		const struct xd_endpoint_row *endpoint, const struct xd_spec *specs,
-		size_t spec_count, void (*progress)(size_t done, size_t all),
+		size_t spec_count, const struct xd_limits *limits, void (*progress)(size_t done, size_t all),
 		struct xd_port_row **ret_rows, size_t *ret_count)
 {
 	struct batch *batch;
@@ -442,6 +531,7 @@ int xd_port_add(const struct xd_instance *instance, const struct xd_state *state
 	batch->instance = instance;
 	batch->state = state;
 	batch->endpoint = endpoint;
+	batch->limits = limits;
 	batch->mtu = network.mtu;
 	note_revs(batch);
 	xd_hold_expect(count);
@@ -456,6 +546,10 @@ int xd_port_add(const struct xd_instance *instance, const struct xd_state *state
 		r = xd_table_room(instance, XD_TABLE_PORT, &room);
 	if (!r && state->port_count + batch->new_count > room)
 		r = xd_table_full(XD_TABLE_PORT);
+	if (!r && limits)
+		r = check_limits(batch);
+	if (!r)
+		r = apply_limits(batch);
 	if (!r && batch->new_count &&
 	    xd_step("publish %s of container %s", format_keys(batch->keys, batch->new_count, text),
 		    endpoint->value.name)) {
@@ -465,6 +559,14 @@ int xd_port_add(const struct xd_instance *instance, const struct xd_state *state
 		/* The flags of container ports that have several mappings now. */
 		if (!r && batch->rev_count < batch->new_count)
 			r = mend_flags(instance);
+	}
+	/* The rows of ports that did not come. */
+	if (r && limits) {
+		struct xd_error_saved saved;
+
+		xd_error_save(&saved);
+		xd_limit_heal(instance, state);
+		xd_error_restore(&saved);
 	}
 	if (!r && ret_rows) {
 		*ret_rows = batch->rows;

@@ -13,6 +13,7 @@
 
 #include "include/exception.h"
 #include "include/fragment.h"
+#include "include/limit.h"
 #include "include/limits.h"
 #include "include/local.h"
 #include "include/peer.h"
@@ -38,6 +39,7 @@ struct table {
 	size_t value_size;
 	const char *option; /* of `up` that makes it larger; NULL: none */
 	bool is_lru;
+	bool is_trie; /* longest prefix match: Linux before 5.14 has no batches of it */
 };
 
 static const struct table tables[XD_TABLE_MAX] = {
@@ -61,6 +63,11 @@ static const struct table tables[XD_TABLE_MAX] = {
 				 sizeof(struct xd_exception), "--max-exceptions", true },
 	[XD_TABLE_FRAGMENT] = { "xd_fragment", sizeof(struct xd_fragment_key),
 				sizeof(struct xd_fragment), "--max-fragments", true },
+	[XD_TABLE_LIMIT] = { "xd_limit", sizeof(__u32), sizeof(struct xd_limit), NULL, false },
+	[XD_TABLE_BUCKET] = { "xd_bucket", sizeof(struct xd_bucket_key), sizeof(struct xd_bucket),
+			      NULL, true },
+	[XD_TABLE_LIST] = { "xd_list", sizeof(struct xd_list_key), sizeof(struct xd_list), NULL,
+			    false, .is_trie = true },
 	[XD_TABLE_SAMPLE] = { "xd_sample", sizeof(struct xd_sample_key), sizeof(struct xd_sample),
 			      NULL, true },
 	[XD_TABLE_PEER] = { "xd_peer", sizeof(struct xd_peer_key), sizeof(struct xd_peer), NULL,
@@ -191,6 +198,10 @@ int xd_table_delete_many(const struct xd_instance *instance, enum xd_table table
 	r = open_table(instance, table, &fd);
 	if (r)
 		return r;
+	for (; t->is_trie && !r && done < count; done++)
+		if (bpf_map_delete_elem(fd, (const char *)keys + done * t->key_size) &&
+		    errno != ENOENT)
+			r = table_error(-errno, table);
 	while (!r && done < count) {
 		__u32 n = count - done < BATCH ? count - done : BATCH;
 
@@ -203,6 +214,24 @@ int xd_table_delete_many(const struct xd_instance *instance, enum xd_table table
 		done += n;
 	}
 	close(fd);
+	return r;
+}
+
+/* Nobody but the loader changes one, under its lock. */
+static int walk_trie(int fd, enum xd_table table, xd_table_visit *visit, void *arg)
+{
+	char key[64], value[64];
+	bool is_first = true;
+	int r = 0;
+
+	assert(tables[table].key_size <= sizeof(key) && tables[table].value_size <= sizeof(value));
+	while (!r) {
+		if (bpf_map_get_next_key(fd, is_first ? NULL : key, key))
+			return errno == ENOENT ? 0 : table_error(-errno, table);
+		is_first = false;
+		r = bpf_map_lookup_elem(fd, key, value) ? table_error(-errno, table) :
+							  visit(key, value, 1, arg);
+	}
 	return r;
 }
 
@@ -220,6 +249,10 @@ int xd_table_walk(const struct xd_instance *instance, enum xd_table table, xd_ta
 	if (!instance->is_up)
 		return 0;
 	r = open_table(instance, table, &fd);
+	if (!r && t->is_trie) {
+		r = walk_trie(fd, table, visit, arg);
+		is_last = true;
+	}
 	while (!r && !is_last) {
 		__u32 n = chunk;
 

@@ -31,6 +31,9 @@ enum xd_table {
 	XD_TABLE_SNAT_REV, /* struct xd_snat_rev_key -> struct xd_snat_rev */
 	XD_TABLE_EXCEPTION, /* struct xd_exception_key -> struct xd_exception */
 	XD_TABLE_FRAGMENT, /* struct xd_fragment_key -> struct xd_fragment */
+	XD_TABLE_LIMIT, /* __u32 counter -> struct xd_limit */
+	XD_TABLE_BUCKET, /* struct xd_bucket_key -> struct xd_bucket */
+	XD_TABLE_LIST, /* struct xd_list_key -> struct xd_list */
 	XD_TABLE_SAMPLE, /* struct xd_sample_key -> struct xd_sample */
 	XD_TABLE_PEER, /* struct xd_peer_key -> struct xd_peer */
 	XD_TABLE_UNDO, /* struct xd_undo_key -> struct xd_undo */

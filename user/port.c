@@ -2,6 +2,7 @@
 /* xdock port add, rm, list */
 #include "loader/port.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -11,6 +12,7 @@
 
 #include "loader/endpoint.h"
 #include "loader/error.h"
+#include "loader/limit.h"
 #include "loader/network.h"
 #include "loader/step.h"
 #include "loader/table.h"
@@ -18,7 +20,20 @@
 #include "user/output.h"
 #include "user/port.h"
 
+enum {
+	OPTION_LIMIT = 256,
+	OPTION_ALLOW,
+	OPTION_DENY,
+};
+
 static const struct option no_options[] = { {} };
+
+static const struct option add_options[] = {
+	{ "limit", required_argument, NULL, OPTION_LIMIT },
+	{ "allow", required_argument, NULL, OPTION_ALLOW },
+	{ "deny", required_argument, NULL, OPTION_DENY },
+	{},
+};
 
 int port_parse(char **words, size_t count, struct xd_spec *ret_specs)
 {
@@ -57,10 +72,51 @@ struct json_object *port_row(const struct xd_port_range *range)
 	return row;
 }
 
-int port_table(const struct xd_port_row *rows, size_t count)
+/* Networks of a list, with spaces between them. */
+static void add_rules(struct json_object *row, const char *key, const struct xd_limits *limits,
+		      __u32 verdict)
 {
-	static const char *const columns[] = { "host",	  "host_port", "protocol",  "container",
-					       "address", "port",      "canonical", NULL };
+	char *text = NULL, address[INET_ADDRSTRLEN];
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	if (!file)
+		return;
+	for (size_t i = 0; i < limits->rule_count; i++) {
+		const struct xd_limit_rule *rule = &limits->rules[i];
+
+		if (rule->verdict != verdict)
+			continue;
+		inet_ntop(AF_INET, &rule->address, address, sizeof(address));
+		fprintf(file, "%s%s/%u", ftell(file) ? " " : "", address, rule->prefix);
+	}
+	fclose(file);
+	if (*text)
+		output_add_text(row, key, text);
+	free(text);
+}
+
+static int add_limits(const struct xd_instance *instance, struct json_object *row, __u32 counter)
+{
+	char text[XD_LIMIT_TEXT_LEN];
+	struct xd_limits limits;
+	int r = xd_limit_get(instance, counter, &limits);
+
+	if (r)
+		return r;
+	if (*xd_limit_format_rate(&limits, text))
+		output_add_text(row, "limit", text);
+	add_rules(row, "allow", &limits, XD_LIST_ALLOW);
+	add_rules(row, "deny", &limits, XD_LIST_DENY);
+	free(limits.rules);
+	return 0;
+}
+
+int port_table(const struct xd_instance *instance, const struct xd_port_row *rows, size_t count)
+{
+	static const char *const columns[] = { "host",	    "host_port", "protocol", "container",
+					       "address",   "port",	 "canonical", "limit",
+					       "allow",	    "deny",	 NULL };
 	struct json_object *array;
 	struct xd_port_range *ranges;
 	size_t n;
@@ -70,15 +126,23 @@ int port_table(const struct xd_port_row *rows, size_t count)
 	if (r)
 		return r;
 	array = json_object_new_array();
-	for (size_t i = 0; i < n; i++)
-		json_object_array_add(array, port_row(&ranges[i]));
-	output_table("ports", array, columns);
+	for (size_t i = 0; !r && i < n; i++) {
+		struct json_object *row = port_row(&ranges[i]);
+
+		r = add_limits(instance, row, ranges[i].counter);
+		json_object_array_add(array, row);
+	}
 	free(ranges);
+	if (r) {
+		json_object_put(array);
+		return r;
+	}
+	output_table("ports", array, columns);
 	return 0;
 }
 
 static int add_to(struct xd_instance *instance, const char *name, const struct xd_spec *specs,
-		  size_t count)
+		  size_t count, const struct xd_limits *limits)
 {
 	const struct xd_endpoint_row *endpoint;
 	struct xd_port_row *rows = NULL;
@@ -95,24 +159,22 @@ static int add_to(struct xd_instance *instance, const char *name, const struct x
 	if (!r)
 		r = xd_endpoint_find(&state, name, &endpoint);
 	if (!r)
-		r = xd_port_add(instance, &state, endpoint, specs, count, output_progress, &rows,
-				&row_count);
+		r = xd_port_add(instance, &state, endpoint, specs, count, limits,
+				output_progress, &rows, &row_count);
 	if (!r && !xd_step_is_dry_run())
-		r = port_table(rows, row_count);
+		r = port_table(instance, rows, row_count);
 	free(rows);
 	xd_state_free(&state);
 	xd_rtnl_close(rtnl);
 	return r;
 }
 
-/* The SPECs behind so many NAMEs. The caller frees *ret_specs, after failure, too. */
+/* The SPECs behind the options and so many NAMEs. The caller frees *ret_specs, after failure, too. */
 static int take_specs(int argc, char **argv, int names, struct xd_spec **ret_specs,
 		      size_t *ret_count)
 {
 	int r;
 
-	if (command_option(argc, argv, ":", no_options) != -1)
-		return -EINVAL;
 	r = command_words(argc, argv, names + 1, argc);
 	if (r)
 		return r;
@@ -123,21 +185,61 @@ static int take_specs(int argc, char **argv, int names, struct xd_spec **ret_spe
 	return port_parse(argv + optind + names, *ret_count, *ret_specs);
 }
 
+/* rules: room for argc. *ret_is_given: there is at least one. */
+static int parse_limits(int argc, char **argv, struct xd_limits *limits, bool *ret_is_given)
+{
+	bool is_none = false;
+	int option, r = 0;
+
+	while (!r && (option = command_option(argc, argv, ":", add_options)) != -1) {
+		struct xd_limit_rule *rule = &limits->rules[limits->rule_count];
+
+		*ret_is_given = true;
+		switch (option) {
+		case OPTION_LIMIT:
+			r = xd_limit_parse_rate(optarg, &limits->rate, &limits->is_per_source);
+			is_none = !limits->rate;
+			break;
+		case OPTION_ALLOW:
+			r = xd_limit_parse_rule("allow", optarg, XD_LIST_ALLOW, rule);
+			limits->rule_count++;
+			break;
+		case OPTION_DENY:
+			r = xd_limit_parse_rule("deny", optarg, XD_LIST_DENY, rule);
+			limits->rule_count++;
+			break;
+		default:
+			r = -EINVAL;
+		}
+	}
+	if (!r && is_none && limits->rule_count)
+		r = xd_error_usage("port add: --limit none takes all limits away, --allow and --deny "
+				   "set some");
+	return r ? r : xd_limit_check(limits);
+}
+
 static int add(struct xd_instance *instance, int argc, char **argv, int *status)
 {
+	struct xd_limits limits = { .rules = calloc(argc, sizeof(*limits.rules)) };
 	struct xd_spec *specs = NULL;
+	bool is_limited = false;
 	size_t count;
 	int r;
 
 	(void)status;
-	r = take_specs(argc, argv, 1, &specs, &count);
+	if (!limits.rules)
+		return xd_error_system(-ENOMEM, "port add");
+	r = parse_limits(argc, argv, &limits, &is_limited);
+	if (!r)
+		r = take_specs(argc, argv, 1, &specs, &count);
 	if (r && specs && strchr(argv[optind], ':'))
 		r = xd_error_usage("port add: %s is no container; its name comes first, as in "
 				   "`xdock port add NAME %s`",
 				   argv[optind], argv[optind]);
 	if (!r)
-		r = add_to(instance, argv[optind], specs, count);
+		r = add_to(instance, argv[optind], specs, count, is_limited ? &limits : NULL);
 	free(specs);
+	free(limits.rules);
 	return r;
 }
 
@@ -170,6 +272,8 @@ static int rm(struct xd_instance *instance, int argc, char **argv, int *status)
 	int r;
 
 	(void)status;
+	if (command_option(argc, argv, ":", no_options) != -1)
+		return -EINVAL;
 	r = take_specs(argc, argv, 0, &specs, &count);
 	if (!r)
 		r = remove_specs(instance, specs, count);
@@ -190,20 +294,25 @@ static int list(struct xd_instance *instance, int argc, char **argv, int *status
 		r = xd_state_read(instance, &state);
 	if (r)
 		return r;
-	r = port_table(state.ports, state.port_count);
+	r = port_table(instance, state.ports, state.port_count);
 	xd_state_free(&state);
 	return r;
 }
 
 const struct command port_commands[] = {
-	{ "add", "NAME SPEC...", "publish ports of a container",
+	{ "add", "NAME SPEC... [--limit RATE[/source]] [--allow CIDR]... [--deny CIDR]...",
+	  "publish ports of a container",
 	  "SPEC  8080:80            port 8080 of every address of the host is port 80 of NAME\n"
 	  "      127.0.0.1:8080:80  of this address alone\n"
 	  "      80                 of a host port that is chosen\n"
 	  "      8000-8009:80-89    one for one\n"
 	  "      8000-8009:80       the first host port of these that is free\n"
 	  "      53:53/udp          UDP instead of TCP\n"
-	  "      36412/sctp         SCTP; both sides have the same port\n",
+	  "      36412/sctp         SCTP; both sides have the same port\n"
+	  "--limit RATE  packets a second that get in, as 500pps, 10kpps or 2Mpps; with /source\n"
+	  "              from each client address; none: no limits any more\n"
+	  "--allow CIDR  clients that get in; all others do not\n"
+	  "--deny CIDR   clients that do not; the longest prefix decides\n",
 	  COMMAND_LOCK_UP, add },
 	{ "rm", "SPEC...", "withdraw published ports; 8080 is host port 8080", NULL,
 	  COMMAND_LOCK_UP, rm },

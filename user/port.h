@@ -13,6 +13,6 @@ int port_parse(char **words, size_t count, struct xd_spec *ret_specs);
 
 /* One line of a table of ports. */
 struct json_object *port_row(const struct xd_port_range *range);
-int port_table(const struct xd_port_row *rows, size_t count);
+int port_table(const struct xd_instance *instance, const struct xd_port_row *rows, size_t count);
 
 #endif

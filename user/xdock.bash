@@ -43,6 +43,7 @@ _xdock() {
 			;;
 		--subnet | --uplink | --mtu | --hook | --max-ports | --name | --bridge | --ip | --pid) ((i++)) ;;
 		--icc | --masquerade | --gateway-mode | --source-check) ((i++)) ;;
+		--limit | --allow | --deny) ((i++)) ;;
 		--max-flows | --max-exceptions | --max-fragments | --container | --sample) ((i++)) ;;
 		-p | --publish) ((i++)) ;;
 		-*) ;;
@@ -67,6 +68,7 @@ _xdock() {
 	--gateway-mode) choices='nat nat-unprotected routed' ;;
 	--container) choices=$(_xdock_containers "${netns[@]}") ;;
 	--subnet | --mtu | --max-* | --name | --ip | --pid | --sample | -p | --publish) ;;
+	--limit | --allow | --deny) ;;
 	*)
 		case "$command $verb" in
 		' ')
@@ -89,7 +91,11 @@ _xdock() {
 		'flow flush') choices='--container' ;;
 		'container add') choices='--netns --pid --bridge --ip --publish' ;;
 		'container rm') choices=$(_xdock_containers "${netns[@]}") ;;
-		'container exec' | 'port add')
+		'port add')
+			choices='--limit --allow --deny'
+			((names)) || [[ $word == -* ]] || choices=$(_xdock_containers "${netns[@]}")
+			;;
+		'container exec')
 			((names)) || choices=$(_xdock_containers "${netns[@]}")
 			;;
 		esac

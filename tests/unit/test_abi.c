@@ -129,7 +129,7 @@ static const struct member members[] = {
 	AT(xd_limit, interval_ns, 0),
 	AT(xd_limit, burst_ns, 8),
 	AT(xd_limit, flags, 16),
-	AT(xd_limit, pad, 20),
+	AT(xd_limit, rate, 20),
 	AT(xd_bucket_key, counter, 0),
 	AT(xd_bucket_key, source, 4),
 	AT(xd_bucket, due_ns, 0),
