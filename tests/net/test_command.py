@@ -60,7 +60,7 @@ def test_tables_have_headings_and_aligned_columns(lab):
     lab.xdock("container", "add", LONGEST)
     for command, heading in (
             ("container list", "NAME ADDRESS MAC BRIDGE IFINDEX PORTS ALIVE NETNS"),
-            ("port list", "HOST HOST_PORT PROTOCOL CONTAINER ADDRESS PORT CANONICAL"),
+            ("port list", "HOST HOST_PORT PROTOCOL CONTAINER ADDRESS PORT CANONICAL LIMIT ALLOW DENY"),
             ("drops", "REASON PACKETS BECAUSE"),
             ("check", "FEATURE STATE IN FOR")):
         lines = lab.xdock(*command.split()).stdout.splitlines()
