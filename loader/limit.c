@@ -175,6 +175,16 @@ int xd_limit_put(const struct xd_instance *instance, __u32 counter, const struct
 	return r ? r : xd_table_prune(instance, XD_TABLE_LIST, is_stale, &stale, NULL);
 }
 
+static int compare_rules(const void *a, const void *b)
+{
+	const struct xd_limit_rule *x = a, *y = b;
+	__u32 x_address = ntohl(x->address), y_address = ntohl(y->address);
+
+	if (x_address != y_address)
+		return x_address < y_address ? -1 : 1;
+	return x->prefix - y->prefix;
+}
+
 int xd_limit_get(const struct xd_instance *instance, __u32 counter, struct xd_limits *ret_limits)
 {
 	struct xd_limits limits = {};
@@ -208,6 +218,7 @@ int xd_limit_get(const struct xd_instance *instance, __u32 counter, struct xd_li
 	free(values);
 	if (!limits.rules)
 		return xd_error_system(-ENOMEM, "limits");
+	qsort(limits.rules, limits.rule_count, sizeof(*limits.rules), compare_rules);
 	*ret_limits = limits;
 	return 0;
 }

@@ -48,7 +48,7 @@ bool xd_limit_is_none(const struct xd_limits *limits);
 /* The rows of the counter become these. Errors: a full map. */
 int xd_limit_put(const struct xd_instance *instance, __u32 counter, const struct xd_limits *limits);
 
-/* What the counter has; nothing is no error. The caller frees ret_limits->rules. */
+/* What the counter has, by address and prefix; nothing is no error. The caller frees ret_limits->rules. */
 int xd_limit_get(const struct xd_instance *instance, __u32 counter, struct xd_limits *ret_limits);
 
 /* Remove rows of counters that no port with XD_PORT_LIMITED has. */

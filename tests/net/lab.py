@@ -15,6 +15,8 @@ removes all of it, so that two runs can go at once and a killed one leaves nothi
         lab.echo("web", 80)
         expect(lab.tcp("client", HOST, 8080), ("web", CLIENT, ANY))
 
+Suites of the datapath run once for each hook of HOOKS: what one hook alone does fails there.
+
 A namespace is named "host", "client", or as the container in it. After each test everything is
 taken down, and what then is left of xdock in the host namespace fails the test.
 """
@@ -49,6 +51,18 @@ GATEWAY = "172.17.0.1"
 LIMIT = 90  # seconds for a test
 TEARDOWN_LIMIT = 60  # seconds for cleaning up behind it
 STATUS_SKIP = 77
+
+# The hooks that a suite runs with, beside "tc". What is not listed asks for hooks itself, or is about
+# commands and not about packets.
+HOOKS = {suite: ("xdp",) for suite in (
+    "address", "exception", "fragment", "hairpin", "icmp", "limit", "masquerade", "publish", "source")}
+
+# Tests of these suites that cannot be run with a hook, and why.
+NOT_WITH = {
+    "icmp.an_upload_finds_a_narrow_uplink_of_the_host_itself@xdp":
+        "a veth takes frames that are longer than its own MTU only while they are not segmented, "
+        "which XDP makes its peer do",
+}
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
@@ -192,7 +206,8 @@ class Capture:
 
 
 class Lab:
-    def __init__(self):
+    def __init__(self, hook="tc"):
+        self.hook = hook
         self.processes = []
         self.forks = []
         self.sockets = []
@@ -202,6 +217,10 @@ class Lab:
         self.ip(f"-n host route add default via {CLIENT}",
                 f"-n client route add default via {HOST}")
         self.sysctls = self.read_sysctls()
+        # A veth hands XDP what its peer has not summed, which is then left to TC; and it takes
+        # what XDP redirects if its peer has GRO.
+        if hook != "tc":
+            self.client("ethtool", "-K", "eth0", "tx", "off", "gro", "on")
 
     # Namespaces and links
 
@@ -255,6 +274,8 @@ class Lab:
         """Runs the command on the host; json: returns what it answers, parsed. Else the
         finished process, with returncode, stdout and stderr."""
         words = [XDOCK, *(["-N", ns] if ns else []), *(["-j"] if json else []), *map(str, args)]
+        if self.hook != "tc" and args[0] == "up" and "--hook" not in args:
+            words += ["--hook", self.hook]
         done = run(words, check=check)
         return json_module.loads(done.stdout) if json else done
 
@@ -493,14 +514,14 @@ def raise_time_limit(signum, frame):
     raise TimeLimit("the time limit is over")
 
 
-def run_in_lab(test, seconds):
+def run_in_lab(test, hook, seconds):
     """Returns the exit status for the process of the test."""
     lab = None
     status = 0
     signal.signal(signal.SIGALRM, raise_time_limit)
     signal.alarm(seconds)
     try:
-        lab = Lab()
+        lab = Lab(hook)
         test(lab)
     except Skip as e:
         print(e)
@@ -520,7 +541,7 @@ def run_in_lab(test, seconds):
     return status
 
 
-def run_test(test):
+def run_test(test, hook):
     """(exit status, what the test printed)."""
     seconds = getattr(test, "limit", LIMIT)
     with tempfile.TemporaryFile() as output:
@@ -531,7 +552,7 @@ def run_test(test):
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
                 isolate()
-                status = run_in_lab(test, seconds)
+                status = run_in_lab(test, hook, seconds)
             except BaseException:
                 traceback.print_exc()
             sys.stdout.flush()
@@ -551,13 +572,18 @@ def run_test(test):
 
 
 def discover():
+    """{name: (function, hook)}"""
     tests = {}
     for path in sorted(glob.glob(os.path.join(HERE, "test_*.py"))):
         stem = os.path.basename(path)[:-3]
         module = importlib.import_module(stem)
         for name, value in vars(module).items():
             if name.startswith("test_") and callable(value):
-                tests[f"{stem[5:]}.{name[5:]}"] = value
+                tests[f"{stem[5:]}.{name[5:]}"] = value, "tc"
+                for hook in HOOKS.get(stem[5:], ()):
+                    tests[f"{stem[5:]}.{name[5:]}@{hook}"] = value, hook
+    for name in NOT_WITH:
+        del tests[name]
     return tests
 
 
@@ -574,13 +600,15 @@ def main(arguments):
     if os.geteuid():
         sys.exit("tests/net: network namespaces need root")
     passed = failed = skipped = 0
-    for name, test in tests.items():
+    for name, (test, hook) in tests.items():
         start = time.monotonic()
-        status, text = run_test(test)
+        status, text = run_test(test, hook)
         took = f"({time.monotonic() - start:.1f} s)"
         if status == 0:
             passed += 1
-            print(f"ok   {name} {took}", flush=True)
+            # What a test has measured is its last line.
+            said = f": {text.strip().splitlines()[-1]}" if text.strip() else ""
+            print(f"ok   {name} {took}{said}", flush=True)
         elif status == STATUS_SKIP:
             skipped += 1
             print(f"skip {name}: {text.strip().splitlines()[-1]}", flush=True)

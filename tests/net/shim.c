@@ -6,6 +6,7 @@
  * XD_SHIM_STOP=N   SIGSTOP before that call, which is then made.
  * XD_SHIM_STUB=1   programs that do nothing, under the names of the real ones: for who loads them
  *                  often and wants no verifier to look at each of them every time.
+ * XD_SHIM_COUNT=PATH  when it ends, the number of these calls is written there.
  * XD_SHIM_LACK=... one of: tcx (links are refused), redirect_peer (programs that call it are
  *                  refused), cookie (namespaces have none). */
 #define _GNU_SOURCE
@@ -13,12 +14,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/ethtool.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,10 +41,22 @@ struct link_create {
 	__u32 program, target, type;
 };
 
+static long calls;
+
+__attribute__((destructor)) static void count(void)
+{
+	const char *path = getenv("XD_SHIM_COUNT");
+	FILE *file = path ? fopen(path, "w") : NULL;
+
+	if (file) {
+		fprintf(file, "%ld\n", calls);
+		fclose(file);
+	}
+}
+
 static void change(void)
 {
 	const char *kill_at = getenv("XD_SHIM_KILL"), *stop_at = getenv("XD_SHIM_STOP");
-	static long calls;
 
 	calls++;
 	if (kill_at && calls == atol(kill_at))
@@ -149,6 +166,20 @@ int getsockopt(int fd, int level, int option, void *value, socklen_t *length)
 	if (level == SOL_SOCKET && option == COOKIE && lacks("cookie"))
 		return refuse(ENOPROTOOPT);
 	return NEXT(getsockopt)(fd, level, option, value, length);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list arguments;
+	void *data;
+
+	va_start(arguments, request);
+	data = va_arg(arguments, void *);
+	va_end(arguments);
+	if (request == SIOCETHTOOL &&
+	    *(__u32 *)((struct ifreq *)data)->ifr_data == ETHTOOL_SFEATURES)
+		change();
+	return NEXT(ioctl)(fd, request, data);
 }
 
 /* RTM_GET... is the third of each four types. */

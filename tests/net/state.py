@@ -17,14 +17,14 @@ from lab import HERE, XDOCK, expect, run
 SHIM = "/run/shim.so"  # /run is the test's own
 
 # Written by the loader alone; a row is the same whenever the same was asked for.
-MAPS = ("network", "uplink", "endpoint", "address", "port", "port_rev")
+MAPS = ("network", "uplink", "endpoint", "address", "port", "port_rev", "limit", "list")
 
 # These change by themselves.
 RESTLESS = ("operstate", "carrier", "carrier_changes", "NO-CARRIER", "LOWER_UP", "cache", "expires",
             "preferred_life_time", "valid_life_time", "hello_timer", "tcn_timer",
             "topology_change_timer", "gc_timer")
-# What another veth pair or bridge of the same name has otherwise.
-PERSONAL = (*RESTLESS, "ifindex", "link_index", "link_netnsid", "address")
+# What another veth pair, bridge or program of the same name has otherwise.
+PERSONAL = (*RESTLESS, "ifindex", "link_index", "link_netnsid", "address", "id")
 
 
 def ip(lab, ns, *words):

@@ -228,3 +228,81 @@ def test_container_rm_killed_anywhere_leaves_no_flow_to_the_next_owner_of_the_ad
         lab.xdock(*ADD)
         begin()
     expect(counts(), (0, 0, 0, 0), "rows")
+
+
+def changes(*command):
+    """How many changes the command makes, which is done."""
+    done = xdock(*command, COUNT="/run/changes")
+    expect(done.returncode, 0, f"exit of {command}: {done.stderr}")
+    with open("/run/changes") as file:
+        return int(file.read())
+
+
+def in_container(lab, name):
+    """What XDP changes of its eth0."""
+    features = lab.run(name, "ethtool", "-k", "eth0").stdout.splitlines()
+    return [line for line in features if line.startswith(("generic-receive", "tx-"))]
+
+
+def switch(lab, to, back):
+    """Killed at each of its changes that are not those of every `up`, a switch of the hook is finished
+    by the same command."""
+    lab.client("ethtool", "-K", "eth0", "tx", "off", "gro", "on")
+    lab.xdock("up", "--hook", back)
+    lab.add("web", "-p", "8080:80")
+    common = changes("up")
+    all_of_them = changes("up", "--hook", to)
+    expected = instance(lab, "web"), in_container(lab, "web")
+    seen = 0
+    for n in range(common - 3, all_of_them + 1):
+        lab.xdock("up", "--hook", back)
+        done = xdock("up", "--hook", to, KILL=n)
+        seen += done.returncode == -signal.SIGKILL
+        expect(lab.tcp("client", HOST, 8080).address, CLIENT)
+        lab.xdock("up", "--hook", to)
+        same(instance(lab, "web"), expected[0], f"after a kill at {n}")
+        expect(in_container(lab, "web"), expected[1], f"eth0, killed at {n}")
+    expect(seen > 3, True, f"{seen} kills")
+
+
+@limit(420)
+def test_a_switch_to_xdp_killed_anywhere_is_finished_by_the_same(lab):
+    switch(lab, "xdp", "tc")
+
+
+@limit(420)
+def test_a_switch_to_tc_killed_anywhere_is_finished_by_the_same(lab):
+    switch(lab, "tc", "xdp")
+
+
+@limit(240)
+def test_container_add_with_xdp_killed_anywhere_is_undone_by_container_rm(lab):
+    lab.xdock("up", "--hook", "xdp")
+    before = instance(lab)
+    for n in kills(*ADD, least=15):
+        lab.xdock(*RM)
+        same(instance(lab), before, f"after a kill at {n}")
+
+
+@limit(240)
+def test_down_with_xdp_killed_anywhere_is_finished_by_down(lab):
+    then_down(lab, "down", least=20, which=(1, 5), prepare=[("up", "--hook", "xdp"), ADD])
+
+
+@limit(240)
+def test_port_add_with_limits_killed_anywhere_is_finished_by_port_add(lab):
+    lab.xdock("up")
+    lab.add("web", "-p", "8080:80")
+    again(lab, "port", "add", "web", "8080:80", "9090:90", "--limit", "9kpps", "--deny", "192.0.2.0/24",
+          "--allow", "0.0.0.0/0", least=8,
+          restore=[("port", "add", "web", "8080:80", "--limit", "none"), ("port", "rm", "9090")])
+
+
+@limit(240)
+def test_port_rm_with_limits_killed_anywhere_is_finished_by_port_rm(lab):
+    lab.xdock("up")
+    lab.add("web")
+    again(lab, "port", "rm", "8080", "9090", least=5,
+          prepare=[("port", "add", "web", "8080:80", "9090:90", "--limit", "9kpps", "--deny",
+                    "192.0.2.0/24")])
+    expect((len(raw("limit")), len(raw("list"))), (0, 0), "rows of limits")

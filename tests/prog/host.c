@@ -165,6 +165,10 @@ static struct bpf_program *program_of(enum host_program program)
 		return host.skeleton->progs.xd_uplink_xdp;
 	case HOST_CONTAINER:
 		return host.skeleton->progs.xd_container_tc;
+	case HOST_CONTAINER_XDP:
+		return host.skeleton->progs.xd_endpoint_xdp;
+	case HOST_SCREEN:
+		return host.skeleton->progs.xd_screen_xdp;
 	default:
 		return host.skeleton->progs.xd_bridge_tc;
 	}
@@ -259,7 +263,7 @@ size_t host_count_rows(const struct bpf_map *map)
 	return count;
 }
 
-static void clear(const struct bpf_map *map)
+void host_clear(const struct bpf_map *map)
 {
 	__u8 key[64];
 
@@ -528,7 +532,7 @@ static void put_network(__u32 bridge, const char *name, const char *gateway, con
 
 static void put_uplink(size_t row, __u32 ifindex, const char *name, const __u8 *mac)
 {
-	struct xd_uplink uplink = { .ifindex = ifindex };
+	struct xd_uplink uplink = { .ifindex = ifindex, .flags = XD_UPLINK_XDP };
 
 	memcpy(uplink.mac, mac, sizeof(uplink.mac));
 	snprintf(uplink.name, sizeof(uplink.name), "%s", name);
@@ -544,13 +548,13 @@ void host_reset(void)
 		print_message("not root\n");
 		skip();
 	}
-	clear(host.skeleton->maps.xd_port);
-	clear(host.skeleton->maps.xd_port_rev);
-	clear(host.skeleton->maps.xd_local);
-	clear(host.skeleton->maps.xd_exception);
-	clear(host.skeleton->maps.xd_snat);
-	clear(host.skeleton->maps.xd_snat_rev);
-	clear(host.skeleton->maps.xd_fragment);
+	host_clear(host.skeleton->maps.xd_port);
+	host_clear(host.skeleton->maps.xd_port_rev);
+	host_clear(host.skeleton->maps.xd_local);
+	host_clear(host.skeleton->maps.xd_exception);
+	host_clear(host.skeleton->maps.xd_snat);
+	host_clear(host.skeleton->maps.xd_snat_rev);
+	host_clear(host.skeleton->maps.xd_fragment);
 	host_put(host.skeleton->maps.xd_reserved, &key, &reserved);
 
 	put_uplink(0, host.uplink, "uplink0", host_mac_uplink);
@@ -632,6 +636,7 @@ static __u32 ifindex_of(enum host_program program, const struct host_context *co
 		return context->ifindex;
 	switch (program) {
 	case HOST_CONTAINER:
+	case HOST_CONTAINER_XDP:
 		return host_web.ifindex;
 	case HOST_BRIDGE:
 		return host.bridge;
@@ -642,7 +647,7 @@ static __u32 ifindex_of(enum host_program program, const struct host_context *co
 
 static enum host_verdict verdict_of(enum host_program program, __u32 value)
 {
-	if (program == HOST_UPLINK_XDP) {
+	if (host_is_xdp(program)) {
 		switch (value) {
 		case XDP_PASS:
 			return HOST_PASS;
@@ -683,7 +688,7 @@ int host_try(enum host_program program, const struct frame *frame,
 		skb.gso_size = context->gso_size;
 		skb.gso_segs = context->gso_size ? 2 : 0;
 	}
-	if (program == HOST_UPLINK_XDP) {
+	if (host_is_xdp(program)) {
 		opts.ctx_in = &xdp;
 		opts.ctx_size_in = sizeof(xdp);
 	} else {
@@ -720,13 +725,56 @@ static void assert_verdict(enum host_program program, const struct host_result *
 			 names[result->verdict], names[want]);
 }
 
+static unsigned int carried;
+
+unsigned int host_carried(void)
+{
+	return carried;
+}
+
+/* In front of HOST_CONTAINER. frame, want: as they go in and have to come out. */
+static void expect_twin(const struct frame *frame, const struct host_context *context,
+			enum host_verdict verdict, const struct frame *want,
+			const struct tally *expected)
+{
+	const char *name = host_program_name(HOST_CONTAINER_XDP);
+	struct tally before, after;
+	struct host_result result;
+
+	/* What XDP never sees, or a test run of it refuses. */
+	if ((context && (context->gso_size || context->mark)) || frame->length < ETH_HLEN)
+		return;
+	tally_read(&before);
+	run(HOST_CONTAINER_XDP, frame, context, 0, &result);
+	tally_read(&after);
+	if (result.verdict == HOST_PASS) {
+		frame_assert_equal(&result.frame, frame, name);
+		tally_assert(&after, &before, name);
+		return;
+	}
+	assert_verdict(HOST_CONTAINER_XDP, &result, verdict);
+	frame_assert_equal(&result.frame, want, name);
+	for (int i = 0; i < XD_DROP_MAX; i++)
+		before.drops[i] += expected->drops[i];
+	for (int i = 0; i < HOST_COUNT_MAX * XD_COUNT_DIRECTIONS; i++) {
+		(&before.count[0][0] + i)->packets += (&expected->count[0][0] + i)->packets;
+		(&before.count[0][0] + i)->bytes += (&expected->count[0][0] + i)->bytes;
+	}
+	tally_assert(&after, &before, name);
+	carried++;
+}
+
 static void expect_unchanged(enum host_program program, const struct frame *frame,
 			     const struct host_context *context, enum host_verdict verdict,
 			     int reason)
 {
+	struct tally before, after, expected = {};
 	struct host_result result;
-	struct tally before, after;
 
+	if (reason >= 0)
+		expected.drops[reason] = 1;
+	if (program == HOST_CONTAINER)
+		expect_twin(frame, context, verdict, frame, &expected);
 	tally_read(&before);
 	run(program, frame, context, 0, &result);
 	tally_read(&after);
@@ -760,21 +808,25 @@ void host_expect_redirect(enum host_program program, const struct frame *frame,
 			  const struct host_context *context, const struct host_redirect *want)
 {
 	const char *name = host_program_name(program);
+	struct tally before, after, expected = {};
 	struct host_result result;
-	struct tally before, after;
 
+	expected.count[want->counter][want->direction] =
+		(struct xd_count){ .packets = 1, .bytes = frame->length };
+	if (program == HOST_CONTAINER)
+		expect_twin(frame, context, HOST_REDIRECT, want->frame, &expected);
 	tally_read(&before);
 	run(program, frame, context, 0, &result);
 	tally_read(&after);
 	assert_verdict(program, &result, HOST_REDIRECT);
 	frame_assert_equal(&result.frame, want->frame, name);
-	if (program != HOST_UPLINK_XDP)
+	if (!host_is_xdp(program))
 		assert_int_equal(result.mark, want->mark);
 	before.count[want->counter][want->direction].packets += 1;
 	before.count[want->counter][want->direction].bytes += frame->length;
 	tally_assert(&after, &before, name);
 
-	if (program != HOST_UPLINK_XDP && host_keeps_complete(frame, want->frame)) {
+	if (!host_is_xdp(program) && host_keeps_complete(frame, want->frame)) {
 		run(program, frame, context, BPF_F_TEST_SKB_CHECKSUM_COMPLETE, &result);
 		frame_assert_equal(&result.frame, want->frame, "with CHECKSUM_COMPLETE");
 	}
@@ -850,7 +902,7 @@ static struct host_context context_of(enum host_program program, const struct fr
 {
 	struct host_context context = {};
 
-	for (size_t i = 0; program == HOST_CONTAINER && i < CONTAINER_COUNT; i++) {
+	for (size_t i = 0; host_is_container(program) && i < CONTAINER_COUNT; i++) {
 		if (!memcmp(frame->bytes + ETH_ALEN, containers[i]->mac, ETH_ALEN))
 			context.ifindex = containers[i]->ifindex;
 	}
@@ -881,7 +933,7 @@ void host_frame_becomes(enum host_program program, const struct frame *frame,
 			     &(struct host_redirect){
 				     .frame = to,
 				     .counter = counter,
-				     .direction = program == HOST_CONTAINER ? XD_COUNT_OUT :
+				     .direction = host_is_container(program) ? XD_COUNT_OUT :
 									      XD_COUNT_IN,
 			     });
 }

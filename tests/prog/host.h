@@ -115,6 +115,7 @@ __u16 host_get_hairpin(const struct host_container *container);
 /* Any map: false if there is no row. The last one counts them. */
 bool host_get(const struct bpf_map *map, const void *key, void *ret_value);
 void host_put(const struct bpf_map *map, const void *key, const void *value);
+void host_clear(const struct bpf_map *map);
 void host_delete(const struct bpf_map *map, const void *key);
 size_t host_count_rows(const struct bpf_map *map);
 /* How long ago (jiffies) an address was proved to be local. */
@@ -129,16 +130,34 @@ void host_disown_exception(const struct frame_spec *inbound, __u16 container_por
 void host_command(const char *command);
 void host_ip(const char *arguments);
 
-/* One of the four programs that see packets. */
+/* One of the programs that see packets. HOST_CONTAINER is the one of TC; where a test expects
+ * something of it, the one of XDP in front of it runs before, and either leaves the packet alone or
+ * does the same. */
 enum host_program {
 	HOST_UPLINK_TC,
 	HOST_UPLINK_XDP,
 	HOST_CONTAINER,
+	HOST_CONTAINER_XDP,
+	HOST_SCREEN, /* of the uplink, XDP in front of TC */
 	HOST_BRIDGE,
 	HOST_PROGRAM_MAX,
 };
 
 const char *host_program_name(enum host_program program);
+
+/* How many packets XDP has finished in front of HOST_CONTAINER so far. */
+unsigned int host_carried(void);
+
+static inline bool host_is_container(enum host_program program)
+{
+	return program == HOST_CONTAINER || program == HOST_CONTAINER_XDP;
+}
+
+static inline bool host_is_xdp(enum host_program program)
+{
+	return program == HOST_UPLINK_XDP || program == HOST_CONTAINER_XDP ||
+	       program == HOST_SCREEN;
+}
 
 enum host_verdict {
 	HOST_PASS,

@@ -521,6 +521,14 @@ static void passes_what_is_no_ipv4(void **state)
 	}
 }
 
+/* Last: that XDP did the same as TC means something only if it did something. */
+static void xdp_has_carried_packets(void **state)
+{
+	(void)state;
+	print_message("%u packets\n", host_carried());
+	assert_true(host_carried() > 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -550,6 +558,7 @@ int main(void)
 		cmocka_unit_test(passes_to_a_sibling_that_the_bridge_has_to_find),
 		cmocka_unit_test(passes_what_has_options),
 		cmocka_unit_test(passes_what_is_no_ipv4),
+		cmocka_unit_test(xdp_has_carried_packets),
 	};
 
 	return cmocka_run_group_tests_name("container", tests, host_setup, host_teardown);
