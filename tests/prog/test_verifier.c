@@ -16,17 +16,16 @@ static const struct {
 	const char *program;
 	__u32 limit;
 } limits[] = {
-	{ "xd_uplink_tc", 58400 },
+	{ "xd_uplink_tc", 62900 },
 	{ "xd_uplink_xdp", 106400 },
+	{ "xd_screen_xdp", 61000 },
 	{ "xd_container_tc", 189300 },
+	{ "xd_endpoint_xdp", 54000 },
 	{ "xd_bridge_tc", 510 },
 	{ "xd_sample_tc", 770 },
 	{ "xd_connect4", 3050 },
 	{ "xd_connect6", 3230 },
 	{ "xd_sendmsg4", 2510 },
-	{ "xd_screen_xdp", 38600 },
-
-	{ "xd_endpoint_xdp", 45300 },
 	{ "xd_recvmsg4", 46 },
 	{ "xd_recvmsg6", 57 },
 	{ "xd_getpeername4", 46 },
