@@ -404,6 +404,21 @@ static int attach(const struct xd_instance *instance, const struct interface *in
 	return r;
 }
 
+bool xd_hook_is_left(__u32 ifindex, char ret_name[16])
+{
+	struct bpf_xdp_query_opts query = { .sz = sizeof(query) };
+	char name[BPF_OBJ_NAME_LEN];
+
+	if (bpf_xdp_query(ifindex, 0, &query) || !query.prog_id)
+		return false;
+	program_name(query.prog_id, name);
+	if (strcmp(name, "xd_uplink_xdp") && strcmp(name, "xd_screen_xdp") &&
+	    strcmp(name, "xd_endpoint_xdp"))
+		return false;
+	memcpy(ret_name, name, sizeof(name));
+	return true;
+}
+
 /* Offloads of a container's eth0. */
 
 /* How eth0 has to be, with what it had before XDP came. has_napi: something redirects to it. */
@@ -928,6 +943,11 @@ int xd_hook_remember(const struct xd_instance *instance, const struct xd_hook_op
 	__u32 want;
 	int r = 0;
 
+	if (options->want)
+		xd_step("set the hook of the instance: %s", wants[options->want]);
+	for (size_t i = 0; i < options->count; i++)
+		xd_step("set the hook of %s: %s", options->words[i].name,
+			wants[options->words[i].want]);
 	if (xd_step_is_dry_run() || (!options->want && !options->count))
 		return 0;
 	host = xd_host_map(instance);

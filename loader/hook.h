@@ -111,6 +111,10 @@ int xd_hook_refresh(const struct xd_instance *instance, const struct xd_state *s
 int xd_hook_detach(const struct xd_instance *instance, enum xd_hook_place place, __u32 ifindex,
 		   const char *name);
 
+/* Is a program of xdock there, whoever attached it? What `status` looks for once an instance is
+ * down. */
+bool xd_hook_is_left(__u32 ifindex, char ret_name[16]);
+
 /* Journal rows of containers that are not there any more, whose eth0 went with them. */
 int xd_hook_forget(const struct xd_instance *instance, const struct xd_state *state);
 

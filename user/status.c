@@ -62,7 +62,7 @@ static int show_left(const struct xd_instance *instance, int *status)
 	struct json_object *left = json_object_new_array();
 	struct xd_link *links = NULL;
 	struct xd_rtnl *rtnl = NULL;
-	char path[XD_PIN_PATH_LEN];
+	char path[XD_PIN_PATH_LEN], name[16];
 	size_t count = 0;
 	struct stat st;
 	bool has_run;
@@ -90,6 +90,12 @@ static int show_left(const struct xd_instance *instance, int *status)
 				continue;
 			snprintf(text, sizeof(text), "%s on %s", xd_attach_program(point),
 				 links[i].name);
+			add_left(left, "program", text);
+		}
+		if (xd_hook_is_left(links[i].ifindex, name)) {
+			char text[64];
+
+			snprintf(text, sizeof(text), "%s on %s", name, links[i].name);
 			add_left(left, "program", text);
 		}
 	}
