@@ -116,12 +116,14 @@ int xd_uplink_tc(struct __sk_buff *skb)
 	return verdict == XD_ACT_DETOUR ? xd_uplink_error_tc(skb) : verdict;
 }
 
-/* The same test for XDP, where nobody has compared the address with the interface's before. */
-static __always_inline bool is_for_host(const struct xd_packet *packet)
+/* The same test for XDP, where nobody has compared the address with the interface's before; and is
+ * the packet not TC's for now? */
+static __always_inline bool is_for_xdp(const struct xd_packet *packet)
 {
 	struct xd_uplink *uplink = xd_uplink_find(packet->ifindex);
 
-	return uplink && xd_mac_is_equal(packet->eth->h_dest, uplink->mac);
+	return uplink && xd_mac_is_equal(packet->eth->h_dest, uplink->mac) &&
+	       (packet->path == XD_PATH_SCREEN || !(uplink->flags & XD_UPLINK_SAMPLED));
 }
 
 static __always_inline int uplink_xdp(struct xdp_md *xdp, enum xd_path path)
@@ -129,7 +131,7 @@ static __always_inline int uplink_xdp(struct xdp_md *xdp, enum xd_path path)
 	struct xd_packet packet;
 	enum xd_layer layer = xd_packet_parse_xdp(xdp, path, &packet);
 
-	if (layer == XD_LAYER_NONE || !is_for_host(&packet))
+	if (layer == XD_LAYER_NONE || !is_for_xdp(&packet))
 		return XDP_PASS;
 	if (path == XD_PATH_DIRECT && layer == XD_LAYER_TRANSPORT &&
 	    xd_packet_is_unsummed(xdp, &packet))

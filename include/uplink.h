@@ -7,6 +7,8 @@
 
 /* XDP programs may redirect frames to it, and do. */
 #define XD_UPLINK_XDP 0x1
+/* `flow list --sample` looks at what arrives at TC: XDP leaves everything to it meanwhile. */
+#define XD_UPLINK_SAMPLED 0x2
 /* XD_WANT_* of hook.h, in these bits. */
 #define XD_UPLINK_WANT 0xf0
 #define XD_UPLINK_WANT_SHIFT 4

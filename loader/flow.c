@@ -330,6 +330,38 @@ static int lock_sample(const struct xd_instance *instance, int *ret_fd)
 	return r;
 }
 
+bool xd_flow_is_sampled(const struct xd_instance *instance)
+{
+	int fd;
+
+	if (lock_sample(instance, &fd)) {
+		xd_error_clear();
+		return true;
+	}
+	close(fd);
+	return false;
+}
+
+/* XDP would have the packets before they are seen. */
+static int leave_to_tc(const struct xd_instance *instance, bool is_sampled)
+{
+	struct xd_uplink *rows;
+
+	if (xd_step_is_dry_run())
+		return 0;
+	rows = xd_uplink_map(instance);
+	if (!rows)
+		return -EIO;
+	for (size_t i = 0; i < XD_UPLINK_MAX && rows[i].ifindex; i++) {
+		if (is_sampled)
+			__atomic_fetch_or(&rows[i].flags, XD_UPLINK_SAMPLED, __ATOMIC_SEQ_CST);
+		else
+			__atomic_fetch_and(&rows[i].flags, ~XD_UPLINK_SAMPLED, __ATOMIC_SEQ_CST);
+	}
+	xd_data_unmap(rows);
+	return 0;
+}
+
 static void wait_seconds(unsigned int seconds)
 {
 	struct timespec left = { .tv_sec = seconds };
@@ -355,6 +387,8 @@ int xd_flow_sample(const struct xd_instance *instance, unsigned int seconds)
 				    "front of other programs; Linux 6.6 has it");
 	if (!r)
 		r = xd_table_prune(instance, XD_TABLE_SAMPLE, NULL, NULL, NULL);
+	if (!r)
+		r = leave_to_tc(instance, true);
 	for (size_t i = 0; !r && i < count; i++) {
 		if (!xd_step("attach " SAMPLE_PROGRAM " to %s for %u seconds", uplinks[i].name,
 			     seconds))
@@ -373,6 +407,8 @@ int xd_flow_sample(const struct xd_instance *instance, unsigned int seconds)
 		bpf_link_detach(links[i]);
 		close(links[i]);
 	}
+	if (lock >= 0 && leave_to_tc(instance, false) && !r)
+		r = -EIO;
 	free(uplinks);
 	if (program >= 0)
 		close(program);

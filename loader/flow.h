@@ -66,6 +66,9 @@ int xd_flow_list(const struct xd_instance *instance, const char *name, bool with
  * command is at it, -ENOTSUP without tcx. */
 int xd_flow_sample(const struct xd_instance *instance, unsigned int seconds);
 
+/* Is a command at that now? */
+bool xd_flow_is_sampled(const struct xd_instance *instance);
+
 /* Rows of the maps that xd_flow_forget() deletes from. */
 struct xd_flow_count {
 	size_t snat;

@@ -23,6 +23,7 @@
 #include "include/uplink.h"
 #include "loader/endpoint.h"
 #include "loader/error.h"
+#include "loader/flow.h"
 #include "loader/log.h"
 #include "loader/network.h"
 #include "loader/object.h"
@@ -715,6 +716,10 @@ int xd_hook_refresh(const struct xd_instance *instance, const struct xd_state *s
 	for (size_t i = 0; i < XD_UPLINK_MAX && rows[i].ifindex; i++) {
 		__u16 flags = rows[i].flags & ~XD_UPLINK_XDP;
 		__u64 features;
+
+		/* Of a sample that was killed. */
+		if (flags & XD_UPLINK_SAMPLED && !xd_flow_is_sampled(instance))
+			flags &= ~XD_UPLINK_SAMPLED;
 
 		if (is_sending && xd_offload_xdp(rows[i].ifindex, &features) &&
 		    features & XD_FEATURE_XMIT)

@@ -104,7 +104,7 @@ int xd_hook_connect(const struct xd_instance *instance, struct xd_rtnl *rtnl,
 /* After containers have gone: what XDP wanted of those that stay, if no XDP is left. */
 int xd_hook_relax(const struct xd_instance *instance, const struct xd_state *state);
 
-/* XD_UPLINK_XDP of each uplink, as the device is by now. */
+/* XD_UPLINK_XDP and XD_UPLINK_SAMPLED of each uplink, as things are by now. */
 int xd_hook_refresh(const struct xd_instance *instance, const struct xd_state *state);
 
 /* Take the program away. No error when there is none, or the interface is gone. */

@@ -11,8 +11,8 @@ import struct
 import threading
 import time
 
-from lab import CLIENT, GATEWAY, HOST, eventually, expect, libc, limit
-from state import instance, same
+from lab import CLIENT, HOST, XDOCK, eventually, expect, libc, limit
+from state import instance, raw, same
 from test_stream import expect_no_checksum_errors, serve, transfer
 
 WEB, DB = "172.17.0.2", "172.17.0.3"
@@ -262,6 +262,42 @@ def test_generic_xdp_does_the_same(lab):
         expect(lab.tcp("client", HOST, 8080).address, CLIENT)
         expect(lab.tcp("web", DB, 80).address, WEB)
     expect_no_checksum_errors(lab, "db")
+
+
+def test_flows_are_sampled_in_front_of_xdp_as_well(lab):
+    lab.client("ethtool", "-K", "eth0", "tx", "off", "gro", "on")
+    lab.xdock("up", "--hook", "xdp")
+    lab.xdock("container", "add", "web", "-p", "8080:80/udp")
+    sock = lab.open_socket("client", kind=socket.SOCK_DGRAM)
+    sock.connect((HOST, 8080))
+    is_over = threading.Event()
+
+    def send():
+        while not is_over.wait(0.02):
+            with contextlib.suppress(OSError):
+                sock.send(b"x")
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    flows = lab.xdock("flow", "list", "--sample", 2, json=True)["flows"]
+    expect([row["container"] for row in flows if row["kind"] == "sample"], ["web"])
+    # A killed one is made good by the next command that writes.
+    for signal in ("TERM", "KILL"):
+        lab.host("timeout", "-s", signal, "1", XDOCK, "flow", "list", "--sample", "60", check=False)
+        lab.xdock("port", "add", "web", "9090:90")
+        expect([row["flags"] & 2 for row in raw_uplinks() if row["ifindex"]], [0])
+    wan = lab.capture("host", "wan")
+    expect(wan.find(lambda f: f[12:14] == b"\x08\x00" and f[23] == socket.IPPROTO_UDP, 0.5), None,
+           "a datagram behind XDP")
+    is_over.set()
+    thread.join()
+
+
+def raw_uplinks():
+    """The rows of xd_uplink."""
+    (array,) = raw("uplink").values()
+    return [{"ifindex": ifindex, "flags": flags}
+            for ifindex, _, flags, _ in struct.iter_unpack("<I6sH16s", array)]
 
 
 def refuses(lab, *words, status=2):
