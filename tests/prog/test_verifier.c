@@ -17,7 +17,7 @@ static const struct {
 	__u32 limit;
 } limits[] = {
 	{ "xd_uplink_tc", 62900 },
-	{ "xd_uplink_xdp", 106400 },
+	{ "xd_uplink_xdp", 123500 },
 	{ "xd_screen_xdp", 61000 },
 	{ "xd_container_tc", 189300 },
 	{ "xd_endpoint_xdp", 54000 },
