@@ -254,7 +254,7 @@ def switch(lab, to, back):
     all_of_them = changes("up", "--hook", to)
     expected = instance(lab, "web"), in_container(lab, "web")
     seen = 0
-    for n in range(common - 3, all_of_them + 1):
+    for n in range(common - 12, all_of_them + 1):
         lab.xdock("up", "--hook", back)
         done = xdock("up", "--hook", to, KILL=n)
         seen += done.returncode == -signal.SIGKILL
