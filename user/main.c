@@ -70,10 +70,10 @@ static int flow(struct xd_instance *instance, int argc, char **argv, int *status
 
 const struct command commands[] = {
 	{ "up",
-	  "[BRIDGE] [--subnet CIDR] [--uplink IF]... [--mtu N] [--hook HOOK]... [--icc on|off] [--internal]\n"
-	  "         [--masquerade on|off] [--gateway-mode nat|nat-unprotected|routed]\n"
-	  "         [--source-check on|off] [--max-ports N] [--max-flows N]\n"
-	  "         [--max-exceptions N] [--max-fragments N]",
+	  "[BRIDGE] [--subnet CIDR] [--uplink IF]... [--mtu N] [--hook [IF=]HOOK]...\n"
+	  "         [--icc on|off] [--internal] [--masquerade on|off]\n"
+	  "         [--gateway-mode nat|nat-unprotected|routed] [--source-check on|off]\n"
+	  "         [--max-ports N] [--max-flows N] [--max-exceptions N] [--max-fragments N]",
 	  "make the bridge, load and attach the programs, or change what is up",
 	  "BRIDGE                docker0\n"
 	  "--subnet CIDR         172.17.0.0/16; the bridge is its first address, or the one "
