@@ -250,12 +250,14 @@ def switch(lab, to, back):
     lab.client("ethtool", "-K", "eth0", "tx", "off", "gro", "on")
     lab.xdock("up", "--hook", back)
     lab.add("web", "-p", "8080:80")
+    start = in_container(lab, "web")
     common = changes("up")
     all_of_them = changes("up", "--hook", to)
     expected = instance(lab, "web"), in_container(lab, "web")
     seen = 0
     for n in range(common - 12, all_of_them + 1):
         lab.xdock("up", "--hook", back)
+        expect(in_container(lab, "web"), start, f"eth0 put back, before a kill at {n}")
         done = xdock("up", "--hook", to, KILL=n)
         seen += done.returncode == -signal.SIGKILL
         expect(lab.tcp("client", HOST, 8080).address, CLIENT)
