@@ -95,8 +95,8 @@ static __always_inline struct xd_verdict to_outside(const struct xd_packet *pack
 	enum xd_routed routed;
 	struct xd_route route;
 
-	/* The kernel says what became of it, or knows a protocol that nothing here does. Routes lead
-	 * to groups, too, but it does not forward by them (ip_mkroute_input). */
+	/* The kernel says what became of it, or knows a protocol that nothing here does. Routes
+	 * lead to groups, too, but it does not forward by them (ip_mkroute_input). */
 	if (layer == XD_LAYER_IPV4 || xd_is_nobody(packet->destination))
 		return xd_pass();
 	if (layer == XD_LAYER_TRANSPORT && !(endpoint->flags & XD_NETWORK_ROUTED))
@@ -186,7 +186,8 @@ static __always_inline struct xd_verdict leave(const struct xd_packet *packet,
 }
 
 /* What is not from the container's own address, or no IPv4 that is understood: the bridge's, as far
- * as the network allows. Somebody else's address gains nothing that the bridge would not give it. */
+ * as the network allows. Somebody else's address gains nothing that the bridge would not give
+ * it. */
 static __always_inline struct xd_verdict to_bridge(const struct xd_packet *packet,
 						   enum xd_layer layer,
 						   const struct xd_endpoint *endpoint)

@@ -3,9 +3,9 @@
  *
  * A reply is translated by xd_port_rev alone, which knows one host side for each container port.
  * A client that used another (a second address of the host, a second host port) leaves a row
- * here, on every inbound packet if it is missing. An evicted row costs what the container says until
- * the client's next packet: it leaves as if the client had used the canonical mapping.
- * Only ports with such clients look here: flags in their xd_port and xd_port_rev rows say so.
+ * here, on every inbound packet if it is missing. An evicted row costs what the container says
+ * until the client's next packet: it leaves as if the client had used the canonical mapping. Only
+ * ports with such clients look here: flags in their xd_port and xd_port_rev rows say so.
  *
  * Two flows can meet in one row: a client that uses one source port for two host sides of the
  * same container port. In the container they would be one flow, so the second is refused. For

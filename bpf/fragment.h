@@ -8,7 +8,8 @@
  * incremental update there is right for all; of a later one, the IPv4 header alone is rewritten.
  * A row is written for what is translated and for nothing else. One that comes before its first
  * cannot be told from another's datagram: what the host might own goes to the kernel, all else is
- * dropped. Every first fragment ends the row of an earlier datagram, since identifiers come back soon. */
+ * dropped. Every first fragment ends the row of an earlier datagram, since identifiers come back
+ * soon. */
 #ifndef XD_BPF_FRAGMENT_H
 #define XD_BPF_FRAGMENT_H
 

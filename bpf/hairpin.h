@@ -7,10 +7,10 @@
  *   other   --> 198.51.100.1:8761 --> web:8761      from 172.17.0.1:20000, the gateway of web
  *   other   <-- 198.51.100.1:8761 <-- web:8761      xd_snat_rev, at the veth of web
  *
- * A sibling and its server share a wire, so the server answers the sibling directly and its own veth
- * is where the reply is translated back. A container that uses its own port, and one of another
- * network, which the server has no business to address, come from the gateway instead, with a port
- * that nobody of the host has. Only endpoints that were reached so pay for looking: their
+ * A sibling and its server share a wire, so the server answers the sibling directly and its own
+ * veth is where the reply is translated back. A container that uses its own port, and one of
+ * another network, which the server has no business to address, come from the gateway instead, with
+ * a port that nobody of the host has. Only endpoints that were reached so pay for looking: their
  * XD_HAIRPIN_* bits are set before the packet goes in. */
 #ifndef XD_BPF_HAIRPIN_H
 #define XD_BPF_HAIRPIN_H
@@ -27,8 +27,8 @@ struct xd_server {
 	struct xd_endpoint *endpoint;
 };
 
-/* The reply of a server to its gateway, back to the container that dialled. packet is that reply, or
- * the mirror of an error. */
+/* The reply of a server to its gateway, back to the container that dialled. packet is that reply,
+ * or the mirror of an error. */
 static __always_inline struct xd_verdict xd_hairpin_client(const struct xd_packet *packet,
 							   const struct xd_endpoint *endpoint,
 							   const struct xd_snat_rev *row,
@@ -69,8 +69,8 @@ static __always_inline void xd_hairpin_end(const struct xd_packet *packet)
 	bpf_map_delete_elem(&xd_exception, &key);
 }
 
-/* The reply of a server to a sibling that dialled a published port; XD_PASS if it did not. packet is
- * that reply, or the mirror of an error; address: where the sibling is. */
+/* The reply of a server to a sibling that dialled a published port; XD_PASS if it did not. packet
+ * is that reply, or the mirror of an error; address: where the sibling is. */
 static __always_inline struct xd_verdict xd_hairpin_sibling(const struct xd_packet *packet,
 							    const struct xd_endpoint *endpoint,
 							    const struct xd_address *address,
@@ -168,8 +168,8 @@ static __always_inline struct xd_verdict to_sibling_server(const struct xd_packe
 	return xd_translate();
 }
 
-/* Whom a packet to an address of the host is for, if its port is published. packet: that, or the mirror
- * of an error. */
+/* Whom a packet to an address of the host is for, if its port is published. packet: that, or the
+ * mirror of an error. */
 static __always_inline bool xd_hairpin_server(const struct xd_packet *packet,
 					      const struct xd_endpoint *endpoint,
 					      struct xd_published *ret_published,
@@ -191,8 +191,8 @@ static __always_inline bool xd_hairpin_is_sibling(const struct xd_packet *packet
 	return server->endpoint->bridge == endpoint->bridge && server->ifindex != packet->ifindex;
 }
 
-/* A packet to an address of the host: published, or the reply of a flow that came from there, or the
- * kernel's. */
+/* A packet to an address of the host: published, or the reply of a flow that came from there, or
+ * the kernel's. */
 static __always_inline struct xd_verdict xd_hairpin_out(const struct xd_packet *packet,
 							const struct xd_endpoint *endpoint,
 							struct xd_translation *ret_translation)

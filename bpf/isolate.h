@@ -7,7 +7,8 @@
  *
  * and, whatever the mode, whoever answers a flow that the container opened. From outside, such
  * packets are the kernel's to forward, untranslated. From another network of this host they come
- * from the gateway, as in hairpin.h. An internal network is for its containers and the host alone. */
+ * from the gateway, as in hairpin.h. An internal network is for its containers and the host
+ * alone. */
 #ifndef XD_BPF_ISOLATE_H
 #define XD_BPF_ISOLATE_H
 

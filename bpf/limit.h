@@ -19,7 +19,8 @@ static __always_inline bool is_listed_out(__be32 source, __u32 counter, __u32 fl
 	return list ? list->verdict == XD_LIST_DENY : flags & XD_LIMIT_ALLOWED;
 }
 
-/* Two CPUs may both take the last token: the rate is exceeded by one packet for each CPU at most. */
+/* Two CPUs may both take the last token: the rate is exceeded by one packet for each CPU at
+ * most. */
 static __always_inline bool is_over_rate(__be32 source, __u32 counter, const struct xd_limit *limit,
 					 __u32 segments, bool is_spending)
 {

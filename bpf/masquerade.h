@@ -30,7 +30,8 @@ static __always_inline bool is_opening(const struct xd_packet *packet)
 }
 
 /* The live row of the packet's flow; then side has its address and port. Otherwise NULL, and side
- * says with which port the flow may be opened, if *ret_can_open. side comes with everything else. */
+ * says with which port the flow may be opened, if *ret_can_open. side comes with everything
+ * else. */
 static __always_inline struct xd_snat *xd_masquerade_find(const struct xd_packet *packet,
 							  const struct xd_endpoint *endpoint,
 							  struct xd_snat_side *side,

@@ -76,7 +76,7 @@ enum xd_layer {
 	XD_LAYER_NONE,
 	XD_LAYER_IPV4, /* addresses are valid, ports are not */
 	XD_LAYER_FRAGMENT, /* the same, but xd_fragment may know the ports */
-	XD_LAYER_HIDDEN, /* behind VLAN tags of no VLAN, which the kernel takes off after all programs */
+	XD_LAYER_HIDDEN, /* behind tags of no VLAN, which the kernel takes off after all programs */
 	XD_LAYER_ERROR, /* an ICMP error, with XD_ERROR_MIN bytes in reach */
 	XD_LAYER_FIRST, /* the first fragment of what follows */
 	XD_LAYER_TRANSPORT, /* TCP, UDP, SCTP or ICMP echo, no options: the ports are valid */
@@ -98,7 +98,8 @@ struct xd_packet {
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 protocol;
-	/* TCP: XD_TCP_*; otherwise XD_ANSWER of what opens no flow: echo replies, SCTP without INIT. */
+	/* TCP: XD_TCP_*; otherwise XD_ANSWER of what opens no flow: echo replies, SCTP without
+	 * INIT. */
 	__u8 control;
 };
 
@@ -294,8 +295,9 @@ static __always_inline enum xd_layer xd_packet_parse_tc(struct __sk_buff *skb, e
 		.length = skb->len,
 		.gso_size = skb->gso_size,
 	};
-	/* A tag that the device took off is not in the bytes. One of VLAN 0 carries a priority and no
-	 * VLAN: it goes, as __netif_receive_skb_core() will have it, and what is behind it counts. */
+	/* A tag that the device took off is not in the bytes. One of VLAN 0 carries a priority and
+	 * no VLAN: it goes, as __netif_receive_skb_core() will have it, and what is behind it
+	 * counts. */
 	if (skb->vlan_present && !(skb->vlan_tci & VLAN_VID_MASK)) {
 		packet->eth = NULL;
 		if (bpf_skb_vlan_pop(skb) ||
@@ -357,8 +359,8 @@ static __always_inline enum xd_layer xd_packet_parse_xdp(struct xdp_md *xdp, enu
 }
 
 /* A veth hands over what its peer's stack left to the device to sum: the field holds the sum of the
- * pseudo header alone, SCTP's holds 0, and nothing else says so. One complete sum in 65536 looks like
- * it. Of XD_LAYER_TRANSPORT, at XDP. */
+ * pseudo header alone, SCTP's holds 0, and nothing else says so. One complete sum in 65536 looks
+ * like it. Of XD_LAYER_TRANSPORT, at XDP. */
 static __always_inline bool xd_packet_is_unsummed(struct xdp_md *xdp, const struct xd_packet *packet)
 {
 	void *data = (void *)(long)xdp->data + XD_TRANSPORT_OFFSET;

@@ -16,8 +16,8 @@ static __always_inline bool xd_reserved_has(__be16 port, enum xd_reserved_for wh
 	struct xd_reserved *reserved = bpf_map_lookup_elem(&xd_reserved, &key);
 	__u8 bits;
 
-	/* The verifier of Linux 6.1 and 6.12 forgets a number's bounds when its bytes change places,
-	 * and clang 14 leaves out a bound that it knows to hold: hide what it knows. */
+	/* The verifier of Linux 6.1 and 6.12 forgets a number's bounds when its bytes change
+	 * places, and clang 14 leaves out a bound that it knows to hold: hide what it knows. */
 	barrier_var(number);
 	number %= 8 * sizeof(reserved->published);
 	if (!reserved)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Ingress of an uplink, in front of everything else, while somebody looks: which flows use published
- * ports? They are nowhere remembered, so they are seen only while they send. Every packet passes. */
+/* Ingress of an uplink, in front of everything else, while somebody looks: which flows use
+ * published ports? They are nowhere remembered, so they are seen only while they send. Every packet
+ * passes. */
 #include "vmlinux/vmlinux.h"
 
 #include <bpf/bpf_endian.h>

@@ -6,7 +6,8 @@
  *
  * The reverse row is the lock: whoever inserts it, by BPF_NOEXIST, owns the port for that remote.
  * Two CPUs with one flow meet there or at the forward row, and the second takes what the first has
- * found. A row that is over by both halves changes hands by a compare-and-exchange of the word that says whose it is.
+ * found. A row that is over by both halves changes hands by a compare-and-exchange of the word that
+ * says whose it is.
  *
  * Both maps are LRU, so either half may be evicted. Whoever still has the other one restores it,
  * at the first packet of a second: each half looks at the other when it renews its time. The port
@@ -155,8 +156,8 @@ static __always_inline bool host_has_socket(const struct search_port *search)
 	return true;
 }
 
-/* Ports that the host neither hands out for its own connections nor needs root for. Where it hands out
- * all of them, flows share them with it, and its sockets are looked for in any case. */
+/* Ports that the host neither hands out for its own connections nor needs root for. Where it hands
+ * out all of them, flows share them with it, and its sockets are looked for in any case. */
 static __always_inline bool xd_snat_has_port(__u32 port_host)
 {
 	bool is_shared = xd_host.port_low_host <= XD_SNAT_PORT_MIN &&

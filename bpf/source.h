@@ -19,8 +19,9 @@ static __always_inline __be32 source_of(const struct bpf_sock *socket, __be32 to
 	return gateway ? gateway : xd_host.address;
 }
 
-/* The kernel chooses from ip_local_port_range, where no flow of a container is; so only a socket that
- * was bound to a port of its own pays for the lookup. to: what it talks to, translated if it is. */
+/* The kernel chooses from ip_local_port_range, where no flow of a container is; so only a socket
+ * that was bound to a port of its own pays for the lookup. to: what it talks to, translated if it
+ * is. */
 static __always_inline bool xd_source_is_taken(struct bpf_sock_addr *ctx,
 					       const struct xd_sockaddr *to)
 {

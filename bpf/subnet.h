@@ -13,8 +13,8 @@ enum xd_subnet_role {
 
 /* A walk instead of a lookup: there is one network as a rule, and its row is in memory that the
  * program addresses directly. The loader keeps the used rows in front. Returns the role and, above
- * its 8 bits, XD_NETWORK_* of the network. A global function, so that the verifier walks it once and
- * not for each way to a call (a fifth of the instructions that it looks at, Linux 6.18). */
+ * its 8 bits, XD_NETWORK_* of the network. A global function, so that the verifier walks it once
+ * and not for each way to a call (a fifth of the instructions that it looks at, Linux 6.18). */
 __noinline __u32 xd_subnet_walk(__be32 address)
 {
 	for (int i = 0; i < XD_SUBNET_MAX; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What was decided about a packet that is translated, and the one place of a program that does it. */
+/* What was decided about a packet that is translated, and the one place of a program that does
+ * it. */
 #ifndef XD_BPF_TRANSLATE_H
 #define XD_BPF_TRANSLATE_H
 

@@ -19,7 +19,7 @@ enum xd_action {
 	XD_DROP,
 	XD_TO_CONTAINER, /* straight to the peer of the veth host end `ifindex` */
 	XD_TO_LINK, /* out of `ifindex`, with the MAC addresses that the frame has */
-	XD_TO_NEIGHBOUR, /* out of `ifindex` to the next hop, whose MAC address the kernel asks for */
+	XD_TO_NEIGHBOUR, /* out of `ifindex` to the next hop, whose MAC the kernel asks for */
 	XD_TRANSLATE, /* as struct xd_translation says */
 	XD_DETOUR, /* another path decides */
 	XD_OPEN, /* after the flow of xd_opening has got its rows, the same path decides again */
@@ -29,8 +29,8 @@ struct xd_verdict {
 	enum xd_action action;
 	__u32 ifindex;
 	__u32 family; /* of the next hop: AF_INET, or AF_INET6 behind an IPv4 route (RFC 5549) */
-	/* Its address, in network byte order from the low end; not an array, which would be kept on the
-	 * stack once for each function that returns a verdict (clang 14). */
+	/* Its address, in network byte order from the low end; not an array, which would be kept on
+	 * the stack once for each function that returns a verdict (clang 14). */
 	__u64 next_hop;
 	__u64 next_hop_more; /* of IPv6 */
 };

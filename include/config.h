@@ -17,7 +17,7 @@ struct xd_host {
 	__u16 port_low_host; /* net.ipv4.ip_local_port_range, host order, both included: */
 	__u16 port_high_host; /* not for flows of containers */
 	__u64 proved; /* jiffies; when it was last known to be local. Written by BPF, too */
-	__u64 sources; /* bit xd_host_bit(A) for each address A of the host that nobody may send from */
+	__u64 sources; /* bit xd_host_bit(A) for each address A that nobody else may send from */
 	__u32 want; /* XD_WANT_* of hook.h */
 	__u32 pad;
 };

@@ -11,9 +11,9 @@
 	  "a packet from outside was addressed to a container instead of a published port")       \
 	X(1, MARTIAN, "martian",                                                                  \
 	  "a packet from outside had a loopback or container address or its own destination as "  \
-	  "its source, or a packet had a loopback address as its destination")                                 \
+	  "its source, or a packet had a loopback address as its destination")                    \
 	X(2, SPOOFED, "spoofed",                                                                  \
-	  "a container sent with the address of its gateway, of another container or a loopback "  \
+	  "a container sent with the address of its gateway, of another container or a loopback " \
 	  "address as the source, or with any but its own where a network checks that")           \
 	X(3, TTL, "ttl",                                                                          \
 	  "the TTL of a packet for a container ran out at this host")                        \

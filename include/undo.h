@@ -14,7 +14,8 @@ struct xd_undo_key {
 XD_SIZE(struct xd_undo_key, 64);
 
 /* sysctl: the value before. bridge: the MAC address that xdock gave it. address: what was added,
- * "172.17.0.1/16". offload: what the container's eth0 had, a bit for each feature. Otherwise empty. */
+ * "172.17.0.1/16". offload: what the container's eth0 had, a bit for each feature. Otherwise
+ * empty. */
 struct xd_undo {
 	char before[64];
 };

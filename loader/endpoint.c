@@ -505,7 +505,8 @@ static int make_link(struct xd_rtnl *rtnl, struct plan *plan)
 	if (!r)
 		r = xd_link_find(rtnl, name, &link);
 	/* A frame to the MAC of a port is the host's like one to the bridge's own. With one MAC for
-	 * both there is but one that a container can reach the router by, which the programs know. */
+	 * both there is but one that a container can reach the router by, which the programs
+	 * know. */
 	if (!r)
 		r = xd_link_set_mac(rtnl, link.ifindex, plan->network.mac);
 	if (r)

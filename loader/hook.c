@@ -4,10 +4,10 @@
  * to XDP:  journal -> offloads of containers -> program
  * to TC:   program -> offloads of containers -> journal
  *
- * A frame that XDP redirects to a veth is taken by its peer only if that has NAPI, which GRO switches
- * on: so where any XDP program may redirect, every container has GRO. A frame that a container sends
- * must be complete in its bytes: so where its host end has XDP, its eth0 leaves no checksum and no
- * VLAN tag to the device. */
+ * A frame that XDP redirects to a veth is taken by its peer only if that has NAPI, which GRO
+ * switches on: so where any XDP program may redirect, every container has GRO. A frame that a
+ * container sends must be complete in its bytes: so where its host end has XDP, its eth0 leaves no
+ * checksum and no VLAN tag to the device. */
 #include "loader/hook.h"
 
 #include <bpf/bpf.h>

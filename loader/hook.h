@@ -78,9 +78,9 @@ struct xd_hook_options {
 };
 
 /* Before anything is changed: can all that is going to be asked for be had? Drivers are asked by
- * attaching a program that does nothing, for a moment. uplinks: as they are going to be. bridge: the
- * name of the network's, which may not be there yet.
- * Errors: a name that is neither an uplink nor a container, and those of xd_hook_choose(). */
+ * attaching a program that does nothing, for a moment. uplinks: as they are going to be. bridge:
+ * the name of the network's, which may not be there yet. Errors: a name that is neither an uplink
+ * nor a container, and those of xd_hook_choose(). */
 int xd_hook_check(const struct xd_instance *instance, const struct xd_hook_options *options,
 		  const struct xd_link *links, size_t link_count,
 		  const struct xd_link *const *uplinks, size_t uplink_count, const char *bridge,

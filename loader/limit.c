@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Limits of published ports. Rows of xd_list and xd_limit come before the ports that ask for them, and
- * go after them. */
+/* Limits of published ports. Rows of xd_list and xd_limit come before the ports that ask for them,
+ * and go after them. */
 #include "loader/limit.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Limits of published ports: how many packets a second, from whom. One set for each SPEC, keyed by its
- * counter in xd_limit and xd_list; its rows of xd_port have XD_PORT_LIMITED. */
+/* Limits of published ports: how many packets a second, from whom. One set for each SPEC, keyed by
+ * its counter in xd_limit and xd_list; its rows of xd_port have XD_PORT_LIMITED. */
 #ifndef XD_LOADER_LIMIT_H
 #define XD_LOADER_LIMIT_H
 
@@ -48,7 +48,8 @@ bool xd_limit_is_none(const struct xd_limits *limits);
 /* The rows of the counter become these. Errors: a full map. */
 int xd_limit_put(const struct xd_instance *instance, __u32 counter, const struct xd_limits *limits);
 
-/* What the counter has, by address and prefix; nothing is no error. The caller frees ret_limits->rules. */
+/* What the counter has, by address and prefix; nothing is no error. The caller frees
+ * ret_limits->rules. */
 int xd_limit_get(const struct xd_instance *instance, __u32 counter, struct xd_limits *ret_limits);
 
 /* Remove rows of counters that no port with XD_PORT_LIMITED has. */

@@ -424,7 +424,8 @@ static int add_locals(const struct batch *batch)
 	return r;
 }
 
-/* Limits are those of a whole spec: all ports that share a counter with one of the batch are in it. */
+/* Limits are those of a whole spec: all ports that share a counter with one of the batch are in
+ * it. */
 static int check_limits(const struct batch *batch)
 {
 	struct {

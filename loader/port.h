@@ -15,10 +15,10 @@
 /* Publish all ports of all specs for the endpoint, or none. What is published already for the
  * same container port is left as it is. progress (or NULL) is told how many are done. The
  * instance is locked; state is healed. On success *ret_rows (freed by the caller; NULL: not
- * wanted) holds every port of the specs, in their order. limits: of each spec, in the place of what it
- * had; NULL: as it is, and none at first.
- * Errors: a port in use by a container or by a process of the host, an address that is not the
- * host's, a full map; limits of a part of an earlier spec. */
+ * wanted) holds every port of the specs, in their order. limits: of each spec, in the place of
+ * what it had; NULL: as it is, and none at first. Errors: a port in use by a container or by a
+ * process of the host, an address that is not the host's, a full map; limits of a part of an
+ * earlier spec. */
 int xd_port_add(const struct xd_instance *instance, const struct xd_state *state,
 		const struct xd_endpoint_row *endpoint, const struct xd_spec *specs,
 		size_t spec_count, const struct xd_limits *limits, void (*progress)(size_t done, size_t all),

@@ -21,8 +21,8 @@ struct xd_hold {
 };
 
 /* Bind a socket to address:port (port in host order; 0: the kernel chooses, *ret_port says what)
- * and hold it until xd_hold_release(). Where the kernel lacks the protocol (SCTP), nothing is held. Errors: -EADDRINUSE, -EADDRNOTAVAIL and others of bind(2),
- * not recorded. */
+ * and hold it until xd_hold_release(). Where the kernel lacks the protocol (SCTP), nothing is held.
+ * Errors: -EADDRINUSE, -EADDRNOTAVAIL and others of bind(2), not recorded. */
 int xd_hold_port(struct xd_hold *hold, __be32 address, __u8 protocol, __u16 port,
 		 __u16 *ret_port);
 void xd_hold_release(struct xd_hold *hold);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* SPEC, as in `docker run -p`: [[HOST_ADDRESS:]HOST_PORT[-END]:]PORT[-END][/tcp|/udp|/sctp]. Pure. */
+/* SPEC, as in `docker run -p`: [[HOST_ADDRESS:]HOST_PORT[-END]:]PORT[-END][/tcp|/udp|/sctp].
+ * Pure. */
 #ifndef XD_SPEC_H
 #define XD_SPEC_H
 
@@ -22,10 +23,11 @@ unsigned int xd_spec_count(const struct xd_spec *spec);
 /* True where the host port is chosen at run time (`80`, `127.0.0.1::80`, `8000-8010:80`). */
 bool xd_spec_is_dynamic(const struct xd_spec *spec);
 
-/* Parse TEXT. Of SCTP both sides have the same ports: no port of it can be changed, since the kernel
- * recomputes no CRC32c, so that what is left to be chosen is the container's. Errors: -EINVAL, each with a message of its own that quotes TEXT and says what is
- * wrong with it (empty, not a number, port 0, above 65535, range backwards, ranges of unequal
- * length, unknown protocol, other ports of sctp, IPv6 address, bad address, too many colons). */
+/* Parse TEXT. Of SCTP both sides have the same ports: no port of it can be changed, since the
+ * kernel recomputes no CRC32c, so that what is left to be chosen is the container's. Errors:
+ * -EINVAL, each with a message of its own that quotes TEXT and says what is wrong with it (empty,
+ * not a number, port 0, above 65535, range backwards, ranges of unequal length, unknown protocol,
+ * other ports of sctp, IPv6 address, bad address, too many colons). */
 int xd_spec_parse(const char *text, struct xd_spec *ret_spec);
 
 /* Print in the shortest form that parses back to the same spec. Returns a pointer to buffer. */

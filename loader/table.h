@@ -66,8 +66,8 @@ int xd_table_walk(const struct xd_instance *instance, enum xd_table table, xd_ta
 int xd_table_read(const struct xd_instance *instance, enum xd_table table, void **ret_keys,
 		  void **ret_values, size_t *ret_count);
 
-/* Delete the rows for which is_match(key, value, arg) is true; NULL: all. In a dry run they are only
- * counted. ret_count may be NULL. */
+/* Delete the rows for which is_match(key, value, arg) is true; NULL: all. In a dry run they are
+ * only counted. ret_count may be NULL. */
 typedef bool xd_table_match(const void *key, const void *value, const void *arg);
 int xd_table_prune(const struct xd_instance *instance, enum xd_table table,
 		   xd_table_match *is_match, const void *arg, size_t *ret_count);
