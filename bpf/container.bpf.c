@@ -53,8 +53,9 @@ static __always_inline struct xd_verdict to_sibling(struct xd_packet *packet, en
 	/* A bridge does not send a frame back to where it came from. */
 	if (!address || address->ifindex == packet->ifindex)
 		return xd_pass();
-	if (layer == XD_LAYER_TRANSPORT && packet->protocol == IPPROTO_TCP && is_opening(packet))
-		xd_hairpin_end(packet);
+	if (layer == XD_LAYER_TRANSPORT && packet->protocol == IPPROTO_TCP && is_opening(packet) &&
+	    xd_hairpin_has(packet))
+		return xd_drop_for(XD_DROP_PORT_CONFLICT);
 	xd_count_packet(packet, endpoint->counter, XD_COUNT_OUT);
 	return (struct xd_verdict){ .action = XD_TO_CONTAINER, .ifindex = address->ifindex };
 }

@@ -54,9 +54,10 @@ static __always_inline struct xd_verdict xd_hairpin_client(const struct xd_packe
 	return xd_translate();
 }
 
-/* A sibling opens a connection to the server itself: what it dialled from that port before, by a
- * published one, is over. */
-static __always_inline void xd_hairpin_end(const struct xd_packet *packet)
+/* A sibling opens a connection to the server itself, from a port that it dialled a published one
+ * from before: in the server, both would be one flow, so the second has to wait until the first is
+ * over. */
+static __always_inline bool xd_hairpin_has(const struct xd_packet *packet)
 {
 	struct xd_exception_key key = {
 		.container_address = packet->destination,
@@ -65,8 +66,14 @@ static __always_inline void xd_hairpin_end(const struct xd_packet *packet)
 		.client_port = packet->source_port,
 		.protocol = packet->protocol,
 	};
+	struct xd_exception *row = bpf_map_lookup_elem(&xd_exception, &key);
 
+	if (!row)
+		return false;
+	if ((__s64)(bpf_ktime_get_coarse_ns() - row->seen_ns) < (__s64)XD_EXCEPTION_IDLE_NS)
+		return true;
 	bpf_map_delete_elem(&xd_exception, &key);
+	return false;
 }
 
 /* The reply of a server to a sibling that dialled a published port; XD_PASS if it did not. packet

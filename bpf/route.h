@@ -63,8 +63,11 @@ static __always_inline enum xd_routed xd_route_find(const struct xd_packet *pack
 		/* A path MTU that the host has learned counts here, but not where the kernel
 		 * forwards (ip_forward_use_pmtu): ask again for the device's alone. */
 		result = ask(packet, bridge, flags, 0, fib);
-		/* Without a neighbour, the helper does not say: the next packet knows. */
-		if (result == BPF_FIB_LKUP_RET_SUCCESS && packet->mtu_length > fib->mtu_result)
+		/* Without a neighbour the helper does not say: too big, since the kernel tells the
+		 * container of that, and finds the neighbour. */
+		if (result == BPF_FIB_LKUP_RET_NO_NEIGH ||
+		    (result == BPF_FIB_LKUP_RET_SUCCESS &&
+		     packet->mtu_length > fib->mtu_result))
 			result = BPF_FIB_LKUP_RET_FRAG_NEEDED;
 	}
 	ret_route->verdict = (struct xd_verdict){ .ifindex = fib->ifindex };
