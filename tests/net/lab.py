@@ -543,7 +543,7 @@ def run_in_lab(test, hook, seconds):
 
 def run_test(test, hook):
     """(exit status, what the test printed)."""
-    seconds = getattr(test, "limit", LIMIT)
+    seconds = max(getattr(test, "limit", LIMIT), LIMIT)
     with tempfile.TemporaryFile() as output:
         pid = os.fork()
         if not pid:

@@ -68,7 +68,7 @@ PORT_ADD = ("port", "add", "web", RANGE)
 PORT_RM = ("port", "rm", "20000-20099", "8080")
 
 
-@limit(90)
+@limit(300)
 def test_up_killed_anywhere_is_finished_by_up(lab):
     again(lab, "up", least=50, which=ODD, restore=[("down",)])
     lab.xdock("up")
@@ -76,12 +76,12 @@ def test_up_killed_anywhere_is_finished_by_up(lab):
     expect(lab.tcp("client", HOST, 8080).address, CLIENT)
 
 
-@limit(90)
+@limit(300)
 def test_up_killed_anywhere_is_undone_by_down(lab):
     then_down(lab, "up", least=50, which=EVEN)
 
 
-@limit(90)
+@limit(300)
 def test_up_of_a_running_instance_killed_anywhere_is_finished_by_up(lab):
     lab.xdock("up")
     lab.add("web", "-p", "8080:80")
@@ -90,7 +90,7 @@ def test_up_of_a_running_instance_killed_anywhere_is_finished_by_up(lab):
     expect(lab.tcp("client", HOST, 8080).address, CLIENT)
 
 
-@limit(90)
+@limit(300)
 def test_up_of_a_second_network_killed_anywhere_is_undone_by_its_down(lab):
     """Also where it has a bridge and no row yet."""
     lab.xdock("up")
@@ -115,7 +115,6 @@ def test_up_of_a_second_network_killed_anywhere_is_undone_by_its_down(lab):
     same(instance(lab, "web"), before, "after no kill")
 
 
-@limit(60)
 def test_container_add_killed_anywhere_is_finished_by_container_add(lab):
     lab.xdock("up")
     again(lab, *ADD, least=15, restore=[RM], containers=["web"])
@@ -123,12 +122,10 @@ def test_container_add_killed_anywhere_is_finished_by_container_add(lab):
     expect(lab.tcp("client", HOST, 8080).address, CLIENT)
 
 
-@limit(60)
 def test_container_add_killed_anywhere_is_undone_by_down(lab):
     then_down(lab, *ADD, least=15, prepare=[("up",)])
 
 
-@limit(60)
 def test_container_add_killed_anywhere_is_undone_by_container_rm(lab):
     lab.xdock("up")
     before = instance(lab)
@@ -137,18 +134,15 @@ def test_container_add_killed_anywhere_is_undone_by_container_rm(lab):
         same(instance(lab), before, f"after a kill at {n}")
 
 
-@limit(60)
 def test_container_rm_killed_anywhere_is_finished_by_container_rm(lab):
     lab.xdock("up")
     again(lab, *RM, least=8, prepare=[ADD])
 
 
-@limit(60)
 def test_container_rm_killed_anywhere_is_undone_by_down(lab):
     then_down(lab, *RM, least=8, prepare=[("up",), ADD])
 
 
-@limit(60)
 def test_port_add_killed_anywhere_is_finished_by_port_add(lab):
     lab.xdock("up")
     lab.add("web", "-p", "8080:80")
@@ -157,12 +151,10 @@ def test_port_add_killed_anywhere_is_finished_by_port_add(lab):
     expect(lab.tcp("client", HOST, 20199).address, CLIENT)
 
 
-@limit(60)
 def test_port_add_killed_anywhere_is_undone_by_down(lab):
     then_down(lab, *PORT_ADD, least=3, prepare=[("up",), ADD])
 
 
-@limit(60)
 def test_port_rm_killed_anywhere_is_finished_by_port_rm(lab):
     lab.xdock("up")
     lab.add("web")
@@ -172,17 +164,14 @@ def test_port_rm_killed_anywhere_is_finished_by_port_rm(lab):
     expect(lab.tcp("client", HOST, 20199).address, CLIENT)
 
 
-@limit(60)
 def test_port_rm_killed_anywhere_is_undone_by_down(lab):
     then_down(lab, *PORT_RM, least=3, prepare=[("up",), ADD, PORT_ADD])
 
 
-@limit(60)
 def test_down_killed_anywhere_is_finished_by_down(lab):
     then_down(lab, "down", least=20, which=ODD, prepare=[("up",), ADD])
 
 
-@limit(60)
 def test_down_killed_anywhere_can_be_followed_by_up(lab):
     lab.xdock("up")
     expected = instance(lab)
@@ -193,7 +182,6 @@ def test_down_killed_anywhere_can_be_followed_by_up(lab):
         give(ADD)
 
 
-@limit(60)
 def test_flow_flush_killed_anywhere_is_finished_by_flow_flush(lab):
     fill(lab)
     rows = {name: raw(name) for name in FLOW_MAPS}
@@ -208,7 +196,6 @@ def test_flow_flush_killed_anywhere_is_finished_by_flow_flush(lab):
     expect(halves > 0, True, "a kill between two maps was seen")
 
 
-@limit(60)
 def test_container_rm_killed_anywhere_leaves_no_flow_to_the_next_owner_of_the_address(lab):
     fill(lab)
     lab.xdock("container", "rm", "sib")
