@@ -332,6 +332,42 @@ static void drops_the_middle_of_a_flow_that_nobody_knows(void **state)
 	expect_sent(&spec, 20000);
 }
 
+/* INIT alone opens one. */
+static void knows_an_sctp_flow_by_either_half(void **state)
+{
+	struct frame_spec init = host_opening(&host_web, IPPROTO_SCTP, 20000), data = init;
+
+	(void)state;
+	host_reset();
+	data.is_sctp_data = true;
+	expect_sent(&init, 20000);
+	host_delete_flow(&init, HOST_OUT);
+	expect_sent(&data, 20000);
+	expect_flow(&init, 20000, 0);
+	host_age_flow(&init, HOST_BOTH, 2 * SECOND_NS);
+	host_delete_flow(&init, HOST_IN);
+	expect_sent(&data, 20000);
+	expect_flow(&init, 20000, 0);
+	host_expect_flows(1, 1);
+	host_delete_flow(&init, HOST_BOTH);
+	host_spec_drops(HOST_CONTAINER, &data, XD_DROP_UNTRACKED);
+}
+
+/* 240/4 is reserved, but forwarded like the rest. */
+static void sends_to_reserved_addresses_like_to_any(void **state)
+{
+	static const char *const addresses[] = { "240.0.0.1", "255.255.255.254" };
+
+	(void)state;
+	host_reset();
+	for (size_t i = 0; i < 2; i++) {
+		struct frame_spec spec = host_opening(&host_web, IPPROTO_UDP, 20000);
+
+		spec.to.address = frame_address(addresses[i]);
+		expect_sent(&spec, 20000);
+	}
+}
+
 static void delivers_answers(void **state)
 {
 	host_reset();
@@ -1181,6 +1217,8 @@ int main(void)
 		cmocka_unit_test(avoids_ports_that_a_socket_of_the_host_has),
 		cmocka_unit_test(minds_no_socket_that_gets_no_such_packet),
 		cmocka_unit_test(drops_the_middle_of_a_flow_that_nobody_knows),
+		cmocka_unit_test(knows_an_sctp_flow_by_either_half),
+		cmocka_unit_test(sends_to_reserved_addresses_like_to_any),
 		HOST_BOTH_HOOKS(delivers_answers),
 		HOST_BOTH_HOOKS(passes_what_answers_no_flow),
 		HOST_BOTH_HOOKS(takes_no_connection_from_outside_for_an_answer),
