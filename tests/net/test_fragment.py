@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Row 31: datagrams in fragments, published and masqueraded, in whatever order they come."""
 
-from scapy.layers.inet import IP, UDP, fragment
+from scapy.layers.inet import ICMP, IP, UDP, fragment
 from scapy.packet import Raw
 
 from lab import CLIENT, HOST, expect
@@ -146,6 +146,28 @@ def test_headers_of_fragments_are_translated_and_their_payload_is_not(lab):
         expect((seen.ttl, seen.flags, seen.len), (part.ttl - 1, part.flags, part.len), "header")
         skip = 0 if part.frag else 8
         expect(bytes(seen.payload)[skip:] == bytes(part.payload)[skip:], True, "payload")
+
+
+def test_a_datagram_for_the_host_does_not_follow_one_of_the_same_identifier(lab):
+    up(lab)
+    inside, outside = lab.capture("web", "eth0"), lab.capture("client", "eth0")
+    ask = IP(src=WEB, dst=CLIENT) / ICMP(type="echo-request", id=9)
+    lab.send("web", "eth0", from_container(lab, "web") / ask)
+    assert find_ip(outside, src=HOST, type=8), "nothing was asked"
+
+    def send(kind, identifier):
+        for part in parts(IP(src=CLIENT, dst=HOST, id=80) / ICMP(type=kind, id=identifier) /
+                          Raw(BIG[:4000])):
+            lab.send("client", "eth0", from_client(lab) / part)
+
+    send("echo-reply", 9)
+    for frag in 0, 185, 370:
+        assert find_ip(inside, src=CLIENT, id=80, frag=frag), f"no {frag} at the container"
+    send("echo-request", 5)
+    reply = find_ip(outside, src=HOST, type=0, frag=0)
+    assert reply, "the host does not answer"
+    expect(reply[ICMP].id, 5)
+    expect(find_ip(inside, 0.2, src=CLIENT, id=80), None, "fragment at the container")
 
 
 def test_a_later_fragment_alone_is_dropped_where_a_container_sends_it(lab):

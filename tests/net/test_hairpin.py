@@ -5,11 +5,13 @@ and lab.udp also check that the answer comes from what was dialled."""
 import errno
 import hashlib
 import os
+import socket
 
 from scapy.layers.inet import IP, TCP
 
 from lab import CLIENT, GATEWAY, HOST, expect, expect_raises, skip
-from wire import dial, drop_count, expect_talk, find_ip, from_container, listen
+from wire import (Error, dial, drop_count, expect_talk, find_ip, from_container, hear_errors,
+                  listen)
 
 WEB, SIBLING = "172.17.0.2", "172.17.0.3"
 OTHER, OTHER_GATEWAY = "10.9.0.2", "10.9.0.1"
@@ -199,6 +201,22 @@ def test_whoever_is_not_served_hears_so_from_what_was_dialled(lab):
     for name in "sibling", "other", "web":
         expect_raises(ConnectionRefusedError, lab.tcp, name, HOST, 8081)
         expect_raises(ConnectionRefusedError, lab.udp, name, HOST, 8081, connected=True)
+
+
+def test_the_server_hears_that_nobody_waits_for_its_answer(lab):
+    """Row 30."""
+    up(lab)
+    lab.xdock("port", "add", "web", "8081:81/udp")
+    for name, offender in ("sibling", SIBLING), ("other", GATEWAY), ("web", GATEWAY):
+        server = hear_errors(lab.bound("web", 81, "udp"))
+        server.settimeout(10)
+        with lab.open_socket(name, kind=socket.SOCK_DGRAM) as client:
+            client.sendto(b"word", (HOST, 8081))
+            peer = server.recvfrom(100)[1]
+        server.sendto(b"answer", peer)
+        error = Error(server)
+        expect((error.destination, error.offender), (peer, offender), f"of {name}")
+        server.close()
 
 
 def test_hairpin_does_not_leave_the_host(lab):

@@ -5,7 +5,7 @@ import socket
 import time
 
 from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.l2 import Dot1Q, Ether
+from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 from scapy.packet import Raw
 
 from lab import CLIENT, GATEWAY, HOST, eventually, expect, expect_raises
@@ -195,3 +195,18 @@ def test_a_vlan_frame_to_a_published_port_is_not_translated(lab):
     expect(packets_at(tap), None, "packet at the container")
     lab.send("client", "eth0", frame_to_host(lab, packet))
     assert packets_at(tap), "the untagged packet did not arrive"
+
+
+def test_a_frame_with_a_priority_tag_to_a_published_port_is_delivered_without_it(lab):
+    up(lab, "8080:80/udp")
+    tap = lab.capture("web", "eth0")
+    packet = IP(src=CLIENT, dst=HOST) / UDP(sport=1000, dport=8080) / Raw(b"tagged")
+    for tag in Dot1Q(vlan=0, prio=5), Dot1AD(vlan=0):
+        lab.send("client", "eth0", frame_to_host(lab, tag / packet))
+        frame = packets_at(tap, 10)
+        assert frame, f"nothing arrived of {tag.summary()}"
+        expect(frame[12:14], b"\x08\x00", "type of the frame")
+        expect((IP(frame[14:]).dst, IP(frame[14:])[UDP].dport), ("172.17.0.2", 80), "to")
+    # A VLAN behind it is one.
+    lab.send("client", "eth0", frame_to_host(lab, Dot1Q(vlan=0) / Dot1Q(vlan=7) / packet))
+    expect(packets_at(tap), None, "packet of a VLAN")
