@@ -7,12 +7,13 @@ import json
 import socket
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Raw
 
 from lab import CLIENT, GATEWAY, HOST, expect, expect_raises
-from wire import (Error, dial, drop_count, echo_reply, echo_request, expect_talk, find_ip,
-                  from_client, from_container, hear_errors, listen, mac, ping_socket)
+from wire import (Error, dial, drop_count, echo_reply, echo_request, expect_talk,
+                  find_container_source, find_ip, from_client, from_container, hear_errors, listen,
+                  mac, ping_socket)
 
 WEB, SIBLING = "172.17.0.2", "172.17.0.3"
 B, B_GATEWAY = "10.9.0.2", "10.9.0.1"
@@ -22,6 +23,9 @@ PUBLISHED, PRIVATE = ("80/tcp", "80/udp"), ("81/tcp", "81/udp")
 MODES = {"nat": (), "routed": ("ping", *PUBLISHED),
          "nat-unprotected": ("ping", *PUBLISHED, *PRIVATE)}
 ALL = MODES["nat-unprotected"]
+# Priorities and no VLAN: the kernel takes such tags off, and reads what is behind them.
+PRIORITY_TAGS = Dot1Q(vlan=0, prio=5), Dot1AD(vlan=0)
+TWO_TAGS = Dot1Q(vlan=0) / Dot1Q(vlan=0), Dot1AD(vlan=0) / Dot1Q(vlan=0)
 SILENCE = errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH
 
 
@@ -327,3 +331,121 @@ def test_the_gateways_address_is_refused_to_containers_and_container_addresses_t
             expect(drop_count(lab, "martian", lambda: lab.send("client", "eth0", frame)), 1, source)
     expect(find_ip(tap, 0.1, id=99), None, "packet at the client")
     expect(find_ip(inside, 0.1, id=99), None, "packet at the container")
+
+
+def test_a_container_that_changes_its_mac_is_still_itself_where_that_is_not_checked(lab):
+    """Row 102."""
+    lab.xdock("up")
+    lab.add("web", "-p", "8080:80", "-p", "8080:80/udp")
+    lab.add("sibling")
+    for protocol in "tcp", "udp":
+        lab.echo("client", 7000, protocol)
+    lab.container("web", "ip", "link", "set", "eth0", "address", "02:00:00:00:00:99")
+    for protocol in "tcp", "udp":
+        expect(lab.ask("web", CLIENT, 7000, protocol)[:2], ("client", HOST), "to the outside")
+        expect(lab.ask("client", HOST, 8080, protocol)[:2], ("web", CLIENT), "from the outside")
+        expect(lab.ask("sibling", HOST, 8080, protocol)[:2], ("web", SIBLING), "from a sibling")
+    lab.xdock("up", "--source-check", "on")
+    frame = from_container(lab, "web") / IP(src=WEB, dst=CLIENT) / UDP(dport=7000)
+    expect(drop_count(lab, "spoofed", lambda: lab.send("web", "eth0", frame)), 1)
+
+
+def up_beside_an_internal_network(lab, *options):
+    """web and sibling; b and c in an internal network. The kernel checks no sources, so that it
+    hides nothing of what the programs let pass."""
+    up(lab, *options)
+    lab.xdock("up", "br1", "--subnet", "10.9.0.0/24", "--internal")
+    for name in "b", "c":
+        lab.add(name, "--bridge", "br1")
+    for name in "all", "wan", "docker0", "br1":
+        lab.write("host", f"/proc/sys/net/ipv4/conf/{name}/rp_filter", 0)
+
+
+def test_the_address_of_another_container_does_not_leave_as_a_source(lab):
+    """Rows 35 and 102."""
+    up_beside_an_internal_network(lab)
+    tap = lab.capture("client", "eth0")
+    for source in SIBLING, "172.17.0.99", B, B_GATEWAY:
+        for layer in UDP(dport=9), TCP(dport=9, flags="S"), ICMP(type=8):
+            frame = from_container(lab, "web") / IP(src=source, dst=CLIENT, id=99) / layer
+            expect(drop_count(lab, "spoofed", lambda: lab.send("web", "eth0", frame)), 1, source)
+    expect(find_ip(tap, 0.2, id=99), None, "packet at the client")
+
+
+def test_no_mac_address_of_the_host_leads_past_the_programs(lab):
+    """Rows 35 and 72."""
+    up_beside_an_internal_network(lab)
+    for name, bridge in ("web", "docker0"), ("sibling", "docker0"), ("b", "br1"), ("c", "br1"):
+        expect(mac(lab, "host", f"xd-{name}"), mac(lab, "host", bridge), f"host end of {name}")
+    tap, inside = lab.capture("client", "eth0"), lab.capture("web", "eth0")
+    macs = {link["address"] for link in json.loads(lab.host("ip", "-j", "link").stdout)}
+    macs |= {mac(lab, name) for name in ("client", "web", "sibling", "b", "c")}
+    for to in macs - {mac(lab, "b"), BROADCAST}:
+        for source, destination in (B, CLIENT), (B, WEB), ("10.9.0.77", CLIENT), ("9.9.9.9", WEB):
+            frame = Ether(src=mac(lab, "b"), dst=to) / IP(src=source, dst=destination, id=99)
+            dropped = drop_count(lab, "isolated", lambda: lab.send("b", "eth0", frame / UDP()))
+            expect(dropped, 1, f"{source} to {destination} by {to}")
+    for to in macs - {mac(lab, "web"), BROADCAST}:
+        frame = Ether(src=mac(lab, "web"), dst=to) / IP(src=WEB, dst=CLIENT, id=100)
+        lab.send("web", "eth0", frame / UDP(sport=5000, dport=9))
+    expect(find_ip(inside, 0.3, id=99), None, "packet at the container")
+    # One came by the bridge's own.
+    seen = [find_ip(tap, seconds, id=(99, 100)) for seconds in (10, 0.3)]
+    expect([ip and (ip.src, ip.id) for ip in seen], [(HOST, 100), None], "packets at the client")
+
+
+# Tags
+
+
+def test_no_priority_tag_hides_a_packet_of_a_container(lab):
+    """Rows 15, 35, 69 and 72."""
+    up_beside_an_internal_network(lab, "--icc", "off")
+    taps = [lab.capture(name, "eth0") for name in ("client", "sibling", "b")]
+    web, b = from_container(lab, "web"), from_container(lab, "b", "br1")
+    to_sibling = Ether(src=web.src, dst=mac(lab, "sibling"))
+    cases = [("web", web, WEB, B, "isolated"), ("web", web, WEB, SIBLING, "icc"),
+             ("web", to_sibling, WEB, SIBLING, "icc"), ("web", web, SIBLING, CLIENT, "spoofed"),
+             ("web", web, GATEWAY, CLIENT, "spoofed"), ("b", b, B, CLIENT, "isolated"),
+             ("b", b, B, WEB, "isolated"), ("b", b, "10.9.0.77", CLIENT, "isolated")]
+    for tags in PRIORITY_TAGS + TWO_TAGS:
+        for name, ether, source, destination, reason in cases:
+            reason = reason if tags in PRIORITY_TAGS else "spoofed"
+            frame = ether / tags / IP(src=source, dst=destination, id=99) / UDP()
+            dropped = drop_count(lab, reason, lambda: lab.send(name, "eth0", frame))
+            expect(dropped, 1, f"{source} to {destination} {tags.summary()}")
+    for tap in taps:
+        expect(find_ip(tap, 0.1, id=99), None, "packet")
+
+
+def test_a_packet_with_a_priority_tag_is_masqueraded_like_any_other(lab):
+    """Row 35."""
+    up_beside_an_internal_network(lab)
+    tap = lab.capture("client", "eth0")
+    web = from_container(lab, "web")
+    for number, tag in enumerate(PRIORITY_TAGS, 100):
+        ip = IP(src=WEB, dst=CLIENT, id=number)
+        lab.send("web", "eth0", web / tag / ip / UDP(sport=5000 + number, dport=9))
+        assert find_ip(tap, src=HOST, id=number, sport=5000 + number), tag.summary()
+    tap = lab.capture("client", "eth0")
+    for tags in TWO_TAGS:
+        frame = web / tags / IP(src=WEB, dst=CLIENT) / UDP(sport=5000, dport=9)
+        expect(drop_count(lab, "spoofed", lambda: lab.send("web", "eth0", frame)), 1)
+    expect(find_container_source(tap), None, "packet with the address of a container")
+
+
+def test_no_priority_tag_hides_a_packet_from_outside(lab):
+    """Rows 67, 72 and 105."""
+    up_beside_an_internal_network(lab)
+    taps = [lab.capture(name, "eth0") for name in ("web", "b")]
+    ether = from_client(lab)
+    cases = ((CLIENT, WEB, "direct-routed"), (CLIENT, B, "direct-routed"),
+             (SIBLING, WEB, "martian"), (WEB, HOST, "martian"), (B, WEB, "martian"))
+    for tags in PRIORITY_TAGS + TWO_TAGS:
+        for source, destination, reason in cases:
+            reason = reason if tags in PRIORITY_TAGS else "martian"
+            for layer in UDP(dport=80), TCP(dport=80, flags="S"):
+                frame = ether / tags / IP(src=source, dst=destination, id=99) / layer
+                dropped = drop_count(lab, reason, lambda: lab.send("client", "eth0", frame))
+                expect(dropped, 1, f"{source} to {destination} {tags.summary()}")
+    for tap in taps:
+        expect(find_ip(tap, 0.1, id=99), None, "packet")
