@@ -111,7 +111,7 @@ const struct command commands[] = {
 	{ "container", "add|rm|list|exec", "containers of existing or new network namespaces", NULL,
 	  COMMAND_NOTHING, container },
 	{ "port", "add|rm|list",
-	  "published ports; SPEC is [[ADDRESS:]HOST_PORT[-END]:]PORT[-END][/tcp|/udp|/sctp]", NULL,
+	  "published ports; SPEC is [[ADDRESS:][HOST_PORT[-END]]:]PORT[-END][/tcp|/udp|/sctp]", NULL,
 	  COMMAND_NOTHING, port },
 	{ "flow", "list|flush", "flows that the programs remember", NULL, COMMAND_NOTHING, flow },
 	{ "status", "", "what is up, attached and changed, or left behind", NULL, COMMAND_INSTANCE,
