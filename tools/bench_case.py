@@ -83,7 +83,9 @@ def route(world, rival, path):
     if path == "masquerade":
         return "web", "client", CLIENT, SERVICE
     if path == "sibling":
-        return "db", "web", WEB, PORT
+        # Another port than that of `hairpin`, which shows the server the same two addresses: it
+        # remembers closed connections, and these two ways have clocks of their own (RFC 7323, 5).
+        return "db", "web", WEB, SERVICE
     if path == "hairpin":
         return "db", "web", HOST, PORT
     return "client", "web", HOST if world.is_published else WEB, PORT
