@@ -116,8 +116,8 @@ int xd_uplink_tc(struct __sk_buff *skb)
 	return verdict == XD_ACT_DETOUR ? xd_uplink_error_tc(skb) : verdict;
 }
 
-/* The same test for XDP, where nobody has compared the address with the interface's before; and is
- * the packet not TC's for now? */
+/* The same test for XDP, where nobody has compared the address with the interface's before. While
+ * somebody samples, what would be carried is for TC to see. */
 static __always_inline bool is_for_xdp(const struct xd_packet *packet)
 {
 	struct xd_uplink *uplink = xd_uplink_find(packet->ifindex);
